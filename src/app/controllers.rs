@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::watches::Feeds;
 use crate::{
-    api::v1alpha1::{Account, Approval, Deployment, Release, Target, label},
+    api::v1alpha1::{Account, Approval, Deployment, Release, ReleaseStatus, Target, label},
     controllers::{
         account::{self, AccountController},
         cache::Cache,
@@ -179,15 +179,23 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     feeds
         .targets
         .controller()
-        .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
-            // A deleted Release may leave versions that nothing needs.
-            let is_deleted = releases.get(&ObjectRef::from_obj(&*release)).is_none();
-            let of = release.labels().get(label::DEPLOYMENT);
-            belonging(&of_release, &*release, of, |one| {
-                let run = one.spec.run.as_ref();
-                is_deleted || run.map(|run| &run.release.name) == release.metadata.name.as_ref()
-            })
-        })
+        .watches_shared_stream(
+            feeds.releases.reported(outcomes),
+            move |release: Arc<Release>| {
+                // A deleted Release may leave versions that nothing needs, and a rejected one a proposal.
+                let is_deleted = releases.get(&ObjectRef::from_obj(&*release)).is_none();
+                let of = release.labels().get(label::DEPLOYMENT);
+                belonging(&of_release, &*release, of, |one| {
+                    let run = one.spec.run.as_ref();
+                    let proposals = one.status.iter().flat_map(|status| &status.proposals);
+                    let mut concerned = proposals
+                        .map(|it| &it.release)
+                        .chain(run.map(|it| &it.release));
+                    is_deleted
+                        || concerned.any(|it| Some(&it.name) == release.metadata.name.as_ref())
+                })
+            },
+        )
         .watches_shared_stream(feeds.deployments.changed(), move |deployment| {
             let of = deployment.metadata.name.as_ref();
             belonging(&of_deployment, &*deployment, of, |_| true)
@@ -207,6 +215,14 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
                 one.metadata.namespace == namespace.metadata.name
             })
         })
+}
+
+/// The outcomes of a Release, by which Targets decide what is garbage.
+fn outcomes(status: &ReleaseStatus) -> Vec<(String, String)> {
+    let outcomes = status.stages.iter();
+    outcomes
+        .map(|it| (it.stage.clone(), it.outcome.clone()))
+        .collect()
 }
 
 /// The Targets of that Deployment in the object's namespace that `wanted` selects.

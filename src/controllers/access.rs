@@ -14,7 +14,10 @@ use crate::{
         ownership::Owner,
         reason::Reason,
     },
-    ports::{lambda::Functions, monitoring::Monitoring, s3::Sites, store::Store},
+    ports::{
+        CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, stacks::Stacks,
+        store::Store,
+    },
 };
 
 /// The access of one Target to its account and region.
@@ -29,12 +32,14 @@ pub struct Access {
     pub functions: Arc<dyn Functions>,
     /// The users' buckets, limited to `permissions`.
     pub sites: Arc<dyn Sites>,
-    /// CloudWatch, in the same session.
+    /// CloudWatch, in the session of `functions`.
     pub monitoring: Arc<dyn Monitoring>,
     /// The artifact bucket.
     pub store: Arc<dyn Store>,
     /// The Target's folder in the artifact bucket.
     pub folder: String,
+    account: Arc<Account>,
+    region: String,
 }
 
 impl Access {
@@ -60,7 +65,7 @@ impl Access {
         let folder = holder.folder();
         let permissions = permissions(&context.stores.namespaces, &account, &holder.namespace)?;
         let permissions = permissions.with_holder(holder);
-        let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
+        let into = |error: CallError| unreachable_account(&spec.account, error);
         let functions = context
             .cloud
             .functions(&account, &spec.region, &permissions)
@@ -90,7 +95,17 @@ impl Access {
             monitoring,
             store,
             folder,
+            region: spec.region.clone(),
+            account,
         })
+    }
+
+    /// CloudFormation, limited to `permissions`. It has a session of its own, which only Targets with stacks open.
+    pub async fn stacks(&self, context: &Context) -> Result<Arc<dyn Stacks>, CallError> {
+        let cloud = &context.cloud;
+        cloud
+            .stacks(&self.account, &self.region, &self.permissions)
+            .await
     }
 }
 
@@ -154,7 +169,7 @@ pub fn account(context: &Context, name: &str) -> Result<Arc<Account>, Outcome> {
         })
 }
 
-fn unreachable_account(account: &str, error: crate::ports::CallError) -> Outcome {
+fn unreachable_account(account: &str, error: CallError) -> Outcome {
     let text = format!("Account {account}: {error}");
     match Outcome::from(error) {
         Outcome::Stalled { reason, .. } => Outcome::stalled(reason, text),

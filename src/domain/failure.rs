@@ -42,7 +42,8 @@ pub enum CallErrorKind {
     Unavailable,
     /// No answer came, so the outcome is unknown. Read back before repeating the call.
     Unknown,
-    /// A role was created so recently that Lambda can't assume it yet, or it doesn't trust Lambda.
+    /// A role was created so recently that Lambda or CloudFormation can't assume it yet, or it doesn't trust the
+    /// service.
     RoleNotAssumable,
     /// The service rejects the request as invalid.
     Invalid,

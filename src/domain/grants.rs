@@ -19,7 +19,8 @@ pub struct Permissions {
     pub account: String,
     /// The holder of the permissions.
     pub holder: Holder,
-    /// The grants. Each allows its functions to run as its roles, and allows its buckets.
+    /// The grants. Each allows its functions to run as its roles, its stacks to be changed with its service
+    /// roles, and allows its buckets and parameters.
     pub grants: Vec<Allowed>,
 }
 
@@ -71,6 +72,12 @@ pub enum Resource<'a> {
     FunctionWithRole(&'a str, &'a str),
     /// A bucket that files are uploaded to.
     Bucket(&'a str),
+    /// A CloudFormation stack (its name or ARN).
+    Stack(&'a str),
+    /// A stack (its name or ARN) that is changed with this service role (its ARN).
+    StackWithRole(&'a str, &'a str),
+    /// A Systems Manager parameter (its name, perhaps with a version or label) that a template uses.
+    Parameter(&'a str),
 }
 
 /// The resource as in messages.
@@ -82,6 +89,16 @@ impl fmt::Display for Resource<'_> {
                 write!(f, "function {name} with role {}", role_name(role))
             }
             Self::Bucket(name) => write!(f, "bucket {name}"),
+            Self::Stack(stack) => write!(f, "stack {}", stack_name(stack)),
+            Self::StackWithRole(stack, role) => {
+                write!(
+                    f,
+                    "stack {} with role {}",
+                    stack_name(stack),
+                    role_name(role)
+                )
+            }
+            Self::Parameter(name) => write!(f, "parameter {name}"),
         }
     }
 }
@@ -90,6 +107,15 @@ impl fmt::Display for Resource<'_> {
 pub fn role_name(arn: &str) -> &str {
     arn.split_once(":role/").map_or(arn, |(_, name)| name)
 }
+
+/// The name of a stack, of its name or its ARN (`…:stack/<name>/<uuid>`).
+pub fn stack_name(stack: &str) -> &str {
+    let named = stack.split_once(":stack/").map_or(stack, |(_, rest)| rest);
+    named.split_once('/').map_or(named, |(name, _)| name)
+}
+
+/// The names of the parameters that AWS publishes for every account begin so. No other parameter may.
+const PUBLIC_PARAMETERS: &str = "/aws/";
 
 /// The permissions of one grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -100,6 +126,12 @@ pub struct Allowed {
     pub roles: Vec<String>,
     /// Patterns of bucket names.
     pub buckets: Vec<String>,
+    /// Patterns of stack names.
+    pub stacks: Vec<String>,
+    /// Patterns of the names of stacks' service roles, path included.
+    pub stack_roles: Vec<String>,
+    /// Patterns of the names of Systems Manager parameters that templates may use.
+    pub parameters: Vec<String>,
     /// Whether existing, unmanaged functions may be adopted.
     pub may_adopt: bool,
 }
@@ -111,6 +143,9 @@ impl Permissions {
             functions: grant.functions.clone(),
             roles: grant.roles.clone(),
             buckets: grant.buckets.clone(),
+            stacks: grant.stacks.clone(),
+            stack_roles: grant.stack_roles.clone(),
+            parameters: grant.parameters.clone(),
             may_adopt: grant.may_adopt,
         };
         let grants = account
@@ -184,6 +219,14 @@ impl Allowed {
                 .buckets
                 .iter()
                 .any(|pattern| is_bucket_pattern(pattern) && matches(pattern, bucket)),
+            Resource::Stack(stack) => any(&self.stacks, stack_name(stack)),
+            Resource::StackWithRole(stack, role) => {
+                any(&self.stacks, stack_name(stack)) && any(&self.stack_roles, role_name(role))
+            }
+            Resource::Parameter(parameter) => {
+                let name = parameter.split(':').next().unwrap_or_default();
+                name.starts_with(PUBLIC_PARAMETERS) || any(&self.parameters, name)
+            }
         }
     }
 }
@@ -305,6 +348,68 @@ mod tests {
         assert!(permissions.can_adopt_function("b-api"));
         assert!(!permissions.can_adopt_function("a-api"));
         assert!(!permissions.can_adopt_function("c-api"));
+    }
+
+    #[test]
+    fn a_stack_needs_its_role_in_the_same_grant() {
+        let grant = |stack: &str, role: &str| Allowed {
+            stacks: vec![stack.into()],
+            stack_roles: vec![role.into()],
+            ..Allowed::default()
+        };
+        let permissions = Permissions {
+            account: "dev".into(),
+            grants: vec![grant("a-*", "cfn/a"), grant("b-*", "cfn/b")],
+            ..Permissions::default()
+        };
+        let role = |name: &str| format!("arn:aws:iam::222222222222:role/{name}");
+        let arn = |name: &str| {
+            format!("arn:aws:cloudformation:eu-west-1:222222222222:stack/{name}/11111111-b-2")
+        };
+        let refusal = |stack: &str, name: &str| {
+            permissions.refusal(Resource::StackWithRole(stack, &role(name)))
+        };
+        assert_eq!(refusal("a-shop", "cfn/a"), None);
+        assert_eq!(refusal(&arn("a-shop"), "cfn/a"), None);
+        assert!(refusal("a-shop", "cfn/b").is_some());
+        let none = refusal(&arn("c-shop"), "cfn/a").unwrap();
+        assert!(none.contains("stack c-shop with role cfn/a"), "{none}");
+        assert_eq!(permissions.refusal(Resource::Stack("b-shop")), None);
+        assert_eq!(permissions.refusal(Resource::Stack(&arn("b-shop"))), None);
+        assert!(
+            permissions
+                .refusal(Resource::Stack(&arn("c-b-2")))
+                .is_some()
+        );
+        assert!(permissions.refusal(Resource::Function("a-shop")).is_some());
+    }
+
+    #[test]
+    fn a_parameter_is_allowed_by_any_grant() {
+        let grant = |pattern: &str| Allowed {
+            parameters: vec![pattern.into()],
+            ..Allowed::default()
+        };
+        let permissions = Permissions {
+            grants: vec![grant("/shop/*"), grant("stage")],
+            ..Permissions::default()
+        };
+        for (name, expected) in [
+            ("/shop/db/url", true),
+            ("/shop/db/url:3", true),
+            ("stage", true),
+            ("stage:live", true),
+            ("/aws/service/ami-amazon-linux-latest/al2023", true),
+            ("/pay/db/url", false),
+            ("/stage", false),
+            (
+                "arn:aws:ssm:eu-west-1:333333333333:parameter/shop/db",
+                false,
+            ),
+        ] {
+            let refusal = permissions.refusal(Resource::Parameter(name));
+            assert_eq!(refusal.is_none(), expected, "{name}");
+        }
     }
 
     #[test]

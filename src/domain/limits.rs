@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 mod table;
 
 pub use self::table::{
-    ALIAS, BUCKET, DESCRIPTION, ENVIRONMENT, FUNCTION_NAME, KEY, RESERVED_VARIABLES, ROLE_NAME,
-    ROLE_PATH, TAG_KEY, TAG_VALUE, TAGS,
+    ALIAS, BUCKET, DESCRIPTION, ENVIRONMENT, FUNCTION_NAME, KEY, PARAMETER_VALUE, PARAMETERS,
+    RESERVED_VARIABLES, ROLE_NAME, ROLE_PATH, STACK_NAME, TAG_KEY, TAG_VALUE, TAGS, TEMPLATE,
 };
 
 /// Prefixes that a bucket's name must not have (same source as [`BUCKET`]).
@@ -132,6 +132,42 @@ pub fn role(name_with_path: &str) -> Option<String> {
             name.chars().count()
         )
     })
+}
+
+/// Why this is not a valid stack name. ARNs are refused: they could point to another stack of that name.
+pub fn stack_name(name: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let fits = (1..=STACK_NAME).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(allowed);
+    (!fits).then(|| {
+        format!(
+            "{name:?} is not a valid stack name: 1 to {STACK_NAME} letters, digits and -, beginning with a letter; \
+             this has {} characters",
+            name.chars().count()
+        )
+    })
+}
+
+/// Why CloudFormation would refuse these parameters.
+pub fn parameters(parameters: &BTreeMap<String, String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if parameters.len() > PARAMETERS {
+        problems.push(format!(
+            "there are {} parameters, and CloudFormation allows at most {PARAMETERS}",
+            parameters.len()
+        ));
+    }
+    let long = parameters
+        .iter()
+        .filter(|(_, value)| value.len() > PARAMETER_VALUE);
+    problems.extend(long.map(|(name, value)| {
+        format!(
+            "the value of {name} has {} bytes, and CloudFormation allows at most {PARAMETER_VALUE}",
+            value.len()
+        )
+    }));
+    problems
 }
 
 /// Why this is not a valid bucket name.

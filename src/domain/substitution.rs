@@ -126,7 +126,7 @@ pub enum SubstitutionError {
         component: String,
     },
     /// The output is known too late for this field.
-    #[error("$({0}) is known only once component {component} serves: use it in environment", component = .0.component)]
+    #[error("$({0}) is known only once component {component} serves: use it in environment or parameters", component = .0.component)]
     Deferred(OutputRef),
 }
 
@@ -304,7 +304,7 @@ mod tests {
         let error = variables.expand(version).expect_err("known too late");
         assert_eq!(
             error.to_string(),
-            "$(components.api.outputs.version) is known only once component api serves: use it in environment"
+            "$(components.api.outputs.version) is known only once component api serves: use it in environment or parameters"
         );
         let template = variables.template(version).expect("a template");
         assert_eq!(

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, store::Store};
+use super::{
+    CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, stacks::Stacks, store::Store,
+};
 use crate::{api::v1alpha1::Account, domain::grants::Permissions};
 
 /// Our identity, as `GetCallerIdentity` returns it.
@@ -61,6 +63,15 @@ pub trait Cloud: Send + Sync {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Sites>, CallError>;
+
+    /// CloudFormation in a region of the account, limited like [`Cloud::functions`], with a session of its own:
+    /// a session policy can't hold all grants.
+    async fn stacks(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Stacks>, CallError>;
 
     /// The artifact bucket of a region of the account.
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError>;

@@ -11,6 +11,7 @@ pub mod lambda;
 pub mod monitoring;
 pub mod s3;
 pub mod secrets;
+pub mod stacks;
 pub mod store;
 pub mod turn;
 pub mod validators;

@@ -1,4 +1,5 @@
-//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch, S3 locations and the artifact store.
+//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch, CloudFormation, S3 locations and the
+//! artifact store.
 //!
 //! All tests share one cloud and run in parallel; each uses names of its own, and counts only calls about
 //! those.
@@ -8,6 +9,7 @@ mod counts;
 mod functions;
 mod monitoring;
 mod sites;
+mod stacks;
 mod store;
 mod writes;
 

@@ -74,6 +74,7 @@ const RESERVED: [Reserved; 3] = [
         words: &[
             "aws_config",
             "aws_credential_types",
+            "aws_sdk_cloudformation",
             "aws_sdk_cloudwatch",
             "aws_sdk_lambda",
             "aws_sdk_s3",

@@ -5,6 +5,7 @@
 
 mod gate;
 mod limits;
+mod stacks;
 
 use serde_json::{Value, json};
 use sluice_lab::kube::User;
@@ -291,7 +292,7 @@ fn deployment_references_must_exist() {
                 "/spec/stages/1/overrides/0/component",
                 json!("api"),
                 json!("web"),
-                "stages[].overrides[].component must be the name of a function among components[]; see stage \
+                "stages[].overrides[].component must be the name of a component of the same kind; see stage \
                  prod",
             ),
             // Settings that may not differ between stages have no field.
@@ -341,7 +342,7 @@ fn component_is_a_function_or_files() {
                 "/spec/components",
                 site(json!({"bucket": "$(stage.name)-site", "artifact": "api"})),
                 both(json!({"name": "site"})),
-                "exactly one of lambda and s3 must be set",
+                "exactly one of lambda",
             ),
             (
                 "/spec/components/0/adopt",
@@ -365,7 +366,7 @@ fn component_is_a_function_or_files() {
                 "/spec/components",
                 json!([api]),
                 json!([two_kinds]),
-                "exactly one of lambda and s3 must be set",
+                "exactly one of lambda",
             ),
         ],
     );

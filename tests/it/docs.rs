@@ -3,6 +3,7 @@
 mod health;
 mod language;
 mod metrics;
+mod stacks;
 
 use std::{
     fs,

@@ -8,6 +8,10 @@
 //! `Invoke` is limited by concurrency: invocations of checks use the concurrency that an account's functions
 //! share, a thousand unless AWS granted more.
 //!
+//! AWS publishes no rates for CloudFormation, only that an account has them
+//! (<https://repost.aws/knowledge-center/cloudformation-rate-exceeded-error>). Its budgets are a guess on the safe
+//! side: five calls a second that read, and two that change something. If it is too high, the budgets lower it.
+//!
 //! # Guarantees
 //! - A call waits for its turn as long as it takes: the most urgent first ([`queue`]). Waiting is no failure;
 //!   [`Turn`] shows which calls wait, and cancels them.
@@ -63,6 +67,10 @@ pub(super) struct Budget {
     pub(super) describe_alarms: Bucket,
     pub(super) alarm_history: Bucket,
     pub(super) metric_data: Bucket,
+    /// The calls of CloudFormation that change nothing.
+    pub(super) stack_reads: Bucket,
+    /// The calls of CloudFormation that change something.
+    pub(super) stack_writes: Bucket,
     invocations: Arc<FairSemaphore>,
     invoking: WaitGauge,
 }
@@ -99,6 +107,16 @@ impl Budget {
                 "cloudwatch:GetMetricData",
                 METRIC_DATA,
             ),
+            stack_reads: bucket(
+                "cloudformation_read",
+                "CloudFormation read",
+                RequestRates::stack_reads(None),
+            ),
+            stack_writes: bucket(
+                "cloudformation_write",
+                "CloudFormation write",
+                RequestRates::stack_writes(None),
+            ),
             invocations: FairSemaphore::new(INVOCATIONS.1, INVOCATIONS.0),
             invoking: metrics.aws_calls_waiting("lambda_invoke"),
         }
@@ -116,6 +134,8 @@ impl Budget {
     pub(super) fn allow(&self, rates: Option<&RequestRates>) {
         self.control.allow(RequestRates::control_plane(rates));
         self.get_function.allow(RequestRates::get_function(rates));
+        self.stack_reads.allow(RequestRates::stack_reads(rates));
+        self.stack_writes.allow(RequestRates::stack_writes(rates));
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use aws_config::SdkConfig;
 
-use super::{budget::Budget, caller, lambda::LambdaClients, s3::SitesClients, store::store_client};
+use super::{
+    budget::Budget, caller, cloudformation::CloudFormationClients, lambda::LambdaClients,
+    s3::SitesClients, store::store_client,
+};
 use crate::fence::Fence;
 
 /// The clients of one account, region and endpoint.
@@ -18,6 +21,7 @@ pub(super) struct Clients {
     budget: Arc<Budget>,
     fence: Fence,
     lambda: OnceLock<LambdaClients>,
+    cloudformation: OnceLock<CloudFormationClients>,
     cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
     sites: OnceLock<SitesClients>,
     store: OnceLock<aws_sdk_s3::Client>,
@@ -33,6 +37,7 @@ impl Clients {
             budget,
             fence: fence.clone(),
             lambda: OnceLock::new(),
+            cloudformation: OnceLock::new(),
             cloudwatch: OnceLock::new(),
             sites: OnceLock::new(),
             store: OnceLock::new(),
@@ -47,6 +52,11 @@ impl Clients {
     pub(super) fn lambda(&self) -> LambdaClients {
         let make = || LambdaClients::new(&self.sdk, &self.budget, &self.fence);
         self.lambda.get_or_init(make).clone()
+    }
+
+    pub(super) fn cloudformation(&self) -> CloudFormationClients {
+        let make = || CloudFormationClients::new(&self.sdk, &self.fence);
+        self.cloudformation.get_or_init(make).clone()
     }
 
     pub(super) fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {

@@ -22,11 +22,12 @@ use kube::ResourceExt as _;
 use super::{
     budget::Budget,
     clients::Clients,
+    cloudformation::CloudFormationStacks,
     cloudwatch::CloudWatch,
     credentials::{self, Restriction, Session, Source, Sts, Verified},
     lambda::LambdaFunctions,
     meter::Meter,
-    policy::{SessionScope, session_policy},
+    policy::{Purpose, SessionScope, session_policy},
     s3::S3Sites,
     shared::{Key, Origin, Shared},
     store::S3Store,
@@ -44,6 +45,7 @@ use crate::{
         monitoring::Monitoring,
         s3::Sites,
         secrets::Secrets,
+        stacks::Stacks,
         store::Store,
     },
 };
@@ -53,6 +55,9 @@ const READ_ATTEMPTS: u32 = 3;
 
 /// The clients of one service, each with its session.
 type Ports<T> = Shared<(Arc<Verified>, Arc<T>)>;
+
+/// What a session is limited to, in which region: nothing else, if its credentials come from a role.
+type Limits<'a> = (&'a AccountRegion, Purpose, &'a Permissions);
 
 /// An account's id, a region, and the endpoint, if it is not AWS's own.
 type Address = (String, String, Option<String>);
@@ -73,6 +78,7 @@ pub struct AwsCloud {
     functions: Ports<LambdaFunctions>,
     monitoring: Ports<CloudWatch>,
     sites: Ports<S3Sites>,
+    stacks: Ports<CloudFormationStacks>,
     stores: Ports<S3Store>,
     clients: Mutex<HashMap<Address, Arc<Clients>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
@@ -129,6 +135,7 @@ impl AwsCloud {
             functions: Shared::default(),
             monitoring: Shared::default(),
             sites: Shared::default(),
+            stacks: Shared::default(),
             stores: Shared::default(),
             clients: Mutex::default(),
             budgets: Mutex::default(),
@@ -167,32 +174,26 @@ impl AwsCloud {
         Arc::clone(clients.entry(address).or_insert_with(make))
     }
 
-    /// The session of an account, limited to `restriction` if there is one and if the credentials
-    /// come from a role.
+    /// The session of an account, limited to `limits` if there are any and if the credentials come from a
+    /// role.
     fn session(
         &self,
         account: &Account,
-        restriction: Option<(&AccountRegion, &Permissions)>,
+        limits: Option<Limits<'_>>,
     ) -> Result<Arc<Session>, CallError> {
-        let key = Key {
-            account: account.name_any(),
-            region: restriction.map_or_else(String::new, |(region, _)| region.name.clone()),
-            permissions: restriction.map(|(_, permissions)| permissions.clone()),
-        };
+        let region = limits.map_or("", |(region, ..)| region.name.as_str());
+        let limited = limits.map(|(_, purpose, permissions)| (purpose, permissions));
+        let key = key(account, region, limited);
         self.sessions
             .get(&*self.directory, key, self.origin(account)?, || {
-                Ok(Arc::new(Session::new(self.source(account, restriction)?)))
+                Ok(Arc::new(Session::new(self.source(account, limits)?)))
             })
     }
 
-    fn source(
-        &self,
-        account: &Account,
-        restriction: Option<(&AccountRegion, &Permissions)>,
-    ) -> Result<Source, CallError> {
+    fn source(&self, account: &Account, limits: Option<Limits<'_>>) -> Result<Source, CallError> {
         let name = account.name_any();
-        let region = match restriction {
-            Some((region, _)) => region,
+        let region = match limits {
+            Some((region, ..)) => region,
             None => first_region(account)?,
         };
         let sts = Sts {
@@ -200,7 +201,7 @@ impl AwsCloud {
             meter: self.meter.clone(),
         };
         let restricted = |role_arn: &str| {
-            let Some((region, permissions)) = restriction else {
+            let Some((region, purpose, permissions)) = limits else {
                 return Restriction::default();
             };
             let scope = SessionScope {
@@ -210,7 +211,7 @@ impl AwsCloud {
                 artifact_bucket: &region.artifact_bucket,
             };
             Restriction {
-                policy: Some(session_policy(scope, permissions)),
+                policy: Some(session_policy(purpose, scope, permissions)),
                 name: Some(permissions.holder.session_name()),
             }
         };
@@ -279,23 +280,19 @@ impl AwsCloud {
     }
 
     /// The session whose access keys are used only once they are known to be in that account.
-    /// Clients of all kinds share it, and so the result of `GetCallerIdentity`.
+    /// All clients with the same limits share it, and so the result of `GetCallerIdentity`.
     fn verified(
         &self,
         account: &Account,
         region: &AccountRegion,
-        permissions: Option<&Permissions>,
+        limits: Option<(Purpose, &Permissions)>,
     ) -> Result<Arc<Verified>, CallError> {
-        let key = Key {
-            account: account.name_any(),
-            region: region.name.clone(),
-            permissions: permissions.cloned(),
-        };
+        let key = key(account, &region.name, limits);
         self.verified
             .get(&*self.directory, key, self.origin(account)?, || {
-                let restriction = permissions.map(|permissions| (region, permissions));
+                let limits = limits.map(|(purpose, permissions)| (region, purpose, permissions));
                 Ok(Arc::new(Verified::new(
-                    self.session(account, restriction)?,
+                    self.session(account, limits)?,
                     &account.name_any(),
                     &account.spec.account_id,
                     self.clients(account, &region.name).sts(),
@@ -304,22 +301,18 @@ impl AwsCloud {
             })
     }
 
-    /// The client of this kind for an account, a region and permissions, once its session is known
-    /// to be in that account.
+    /// The client of this kind for an account, a region and limits, once its session is known to be in that
+    /// account.
     async fn client<T>(
         &self,
         kept: &Ports<T>,
-        (account, region, permissions): (&Account, &str, Option<&Permissions>),
+        (account, region, limits): (&Account, &str, Option<(Purpose, &Permissions)>),
         make: impl FnOnce(&Clients, Arc<Verified>, &AccountRegion) -> T,
     ) -> Result<Arc<T>, CallError> {
         let listed = listed_region(account, region)?;
-        let key = Key {
-            account: account.name_any(),
-            region: region.to_owned(),
-            permissions: permissions.cloned(),
-        };
+        let key = key(account, region, limits);
         let (verified, client) = kept.get(&*self.directory, key, self.origin(account)?, || {
-            let verified = self.verified(account, listed, permissions)?;
+            let verified = self.verified(account, listed, limits)?;
             let clients = self.clients(account, region);
             let client = make(&clients, Arc::clone(&verified), listed);
             Ok((verified, Arc::new(client)))
@@ -360,7 +353,7 @@ impl Cloud for AwsCloud {
             let scope = account_and_region(account, region);
             LambdaFunctions::new(scope, clients, verified, self.downloads.clone())
         };
-        let to = (account, region, Some(permissions));
+        let to = (account, region, Some((Purpose::Functions, permissions)));
         Ok(self.client(&self.functions, to, make).await?)
     }
 
@@ -373,7 +366,7 @@ impl Cloud for AwsCloud {
         let make = |clients: &Clients, verified, _: &AccountRegion| {
             CloudWatch::new(account_and_region(account, region), clients, verified)
         };
-        let to = (account, region, Some(permissions));
+        let to = (account, region, Some((Purpose::Functions, permissions)));
         Ok(self.client(&self.monitoring, to, make).await?)
     }
 
@@ -387,8 +380,22 @@ impl Cloud for AwsCloud {
             let bucket = &listed.artifact_bucket;
             S3Sites::new(account, clients, verified, bucket, permissions, &self.fence)
         };
-        let to = (account, region, Some(permissions));
+        let to = (account, region, Some((Purpose::Functions, permissions)));
         Ok(self.client(&self.sites, to, make).await?)
+    }
+
+    async fn stacks(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Stacks>, CallError> {
+        let make = |clients: &Clients, verified, _: &AccountRegion| {
+            let scope = account_and_region(account, region);
+            CloudFormationStacks::new(scope, region, clients, verified)
+        };
+        let to = (account, region, Some((Purpose::Stacks, permissions)));
+        Ok(self.client(&self.stacks, to, make).await?)
     }
 
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError> {
@@ -399,6 +406,14 @@ impl Cloud for AwsCloud {
         Ok(self
             .client(&self.stores, (account, region, None), make)
             .await?)
+    }
+}
+
+fn key(account: &Account, region: &str, limits: Option<(Purpose, &Permissions)>) -> Key {
+    Key {
+        account: account.name_any(),
+        region: region.to_owned(),
+        limits: limits.map(|(purpose, permissions)| (purpose, permissions.clone())),
     }
 }
 

@@ -13,7 +13,9 @@ use aws_sdk_cloudwatch::{
 };
 use jiff::Timestamp;
 
-use super::{budget::Budget, clients::Clients, credentials::Verified, errors::Call};
+use super::{
+    budget::Budget, clients::Clients, credentials::Verified, errors::Call, timestamps::to_sdk,
+};
 use crate::{
     domain::check::{
         alarms::{Alarms, Transition},
@@ -114,7 +116,7 @@ impl Monitoring for CloudWatch {
                 .alarm_name(name)
                 .set_alarm_types(Some(TYPES.to_vec()))
                 .history_item_type(HistoryItemType::StateUpdate)
-                .start_date(convert::to_sdk(since))
+                .start_date(to_sdk(since))
                 .scan_by(ScanBy::TimestampAscending)
                 .max_records(i32::try_from(PAGE).unwrap_or(i32::MAX))
                 .set_next_token(next)
@@ -147,8 +149,8 @@ impl Monitoring for CloudWatch {
                 .client
                 .get_metric_data()
                 .set_metric_data_queries(Some(convert::queries(query)))
-                .start_time(convert::to_sdk(query.window.from))
-                .end_time(convert::to_sdk(query.window.to))
+                .start_time(to_sdk(query.window.from))
+                .end_time(to_sdk(query.window.to))
                 .scan_by(ScanBy::TimestampAscending)
                 .set_next_token(next)
                 .send();

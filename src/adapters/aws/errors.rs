@@ -2,7 +2,7 @@
 //!
 //! The error's code decides, by the table in [`codes`], then its message, then the HTTP status. This relies
 //! on the services' documented codes and, where several failures share a code (Lambda's
-//! `InvalidParameterValueException`), on the wording of their messages.
+//! `InvalidParameterValueException`, CloudFormation's `ValidationError`), on the wording of their messages.
 
 use std::{error::Error, time::Duration};
 
@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 mod codes;
+mod validation;
 
 use self::codes::{Meaning, meaning_of};
 use super::fence::NotLeading;
@@ -51,6 +52,13 @@ impl Call {
         }
     }
 
+    /// The service that is called, as actions name it, such as `lambda`.
+    fn service(&self) -> &'static str {
+        self.operation
+            .split_once(':')
+            .map_or("", |(service, _)| service)
+    }
+
     /// An error of this call that does not come from the SDK.
     pub(super) fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
         CallError::new(self.operation, self.resource.clone(), kind, message)
@@ -67,7 +75,7 @@ impl Call {
             .code(code)
             .message(message)
             .build();
-        let (kind, message) = answered(self.effect, &error, 400, None);
+        let (kind, message) = self.answered(&error, 400, None);
         self.error(kind, message)
     }
 
@@ -88,7 +96,7 @@ impl Call {
                 let status = answer.raw().status().as_u16();
                 let retry_after = retry_after(answer.raw().headers().get("retry-after"));
                 let error = answer.err().meta();
-                let (kind, message) = answered(self.effect, error, status, retry_after);
+                let (kind, message) = self.answered(error, status, retry_after);
                 // A response to HEAD has no body, and so no explanation.
                 match without_body(status).filter(|_| error.code().is_none()) {
                     Some(likely) if self.operation.starts_with("s3:Head") => {
@@ -115,6 +123,62 @@ impl Call {
         };
         self.error(kind, message)
     }
+
+    /// The kind and the message of an error response.
+    fn answered(
+        &self,
+        error: &aws_smithy_types::error::ErrorMetadata,
+        status: u16,
+        retry_after: Option<Duration>,
+    ) -> (CallErrorKind, String) {
+        let code = error.code().unwrap_or_default();
+        let message = error.message().unwrap_or_default();
+        let kind = match self.classify(code, message, status) {
+            CallErrorKind::Throttled { .. } => CallErrorKind::Throttled { retry_after },
+            kind => kind,
+        };
+        let mut text = match (code, message) {
+            ("", "") => format!("status {status} without an explanation"),
+            ("", message) => format!("{message} (status {status})"),
+            (code, "") => format!("{code} (status {status})"),
+            (code, message) => format!("{message} ({code})"),
+        };
+        if let Some(remedy) = remedy(self.service(), &kind, code, message) {
+            text.push_str(": ");
+            text.push_str(remedy);
+        }
+        (kind, text)
+    }
+
+    /// The kind of failure that an error response reports. Pure.
+    fn classify(&self, code: &str, message: &str, status: u16) -> CallErrorKind {
+        use CallErrorKind as Kind;
+        let Some(says) = meaning_of(self.service(), code) else {
+            // Lambda passes on the codes of other services, such as S3 and KMS.
+            return match code {
+                _ if code.contains("Throttl") => throttled(),
+                _ if code.contains("AccessDenied") => Kind::Denied,
+                _ => by_status(self.effect, status),
+            };
+        };
+        match says {
+            Meaning::NotFound => Kind::NotFound,
+            Meaning::AlreadyExists => Kind::AlreadyExists,
+            Meaning::Stale => Kind::Stale,
+            Meaning::Denied => Kind::Denied,
+            Meaning::Unauthenticated => Kind::Unauthenticated,
+            Meaning::Throttled => throttled(),
+            Meaning::Unavailable => Kind::Unavailable,
+            Meaning::Unanswered => unanswered(self.effect, true),
+            Meaning::Invalid => Kind::Invalid,
+            Meaning::Corrupt => Kind::Corrupt,
+            Meaning::TooLarge => Kind::TooLarge,
+            Meaning::Conflict if message.contains("already exist") => Kind::AlreadyExists,
+            Meaning::Busy | Meaning::Conflict => Kind::Busy,
+            Meaning::Parameter => invalid_parameter(message),
+            Meaning::Validation => validation::kind(message),
+        }
+    }
 }
 
 /// The most likely meaning of a status that S3 does not explain.
@@ -127,61 +191,6 @@ fn without_body(status: u16) -> Option<&'static str> {
              exist if the role lacks s3:ListBucket)",
         ),
         _ => None,
-    }
-}
-
-/// The kind and the message of an error response.
-fn answered(
-    effect: Effect,
-    error: &aws_smithy_types::error::ErrorMetadata,
-    status: u16,
-    retry_after: Option<Duration>,
-) -> (CallErrorKind, String) {
-    let code = error.code().unwrap_or_default();
-    let message = error.message().unwrap_or_default();
-    let kind = match classify(effect, code, message, status) {
-        CallErrorKind::Throttled { .. } => CallErrorKind::Throttled { retry_after },
-        kind => kind,
-    };
-    let mut text = match (code, message) {
-        ("", "") => format!("status {status} without an explanation"),
-        ("", message) => format!("{message} (status {status})"),
-        (code, "") => format!("{code} (status {status})"),
-        (code, message) => format!("{message} ({code})"),
-    };
-    if let Some(remedy) = remedy(&kind, code, message) {
-        text.push_str(": ");
-        text.push_str(remedy);
-    }
-    (kind, text)
-}
-
-/// The kind of failure that an error response reports. Pure.
-fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallErrorKind {
-    use CallErrorKind as Kind;
-    let Some(says) = meaning_of(code) else {
-        // Lambda passes on the codes of other services, such as S3 and KMS.
-        return match code {
-            _ if code.contains("Throttl") => throttled(),
-            _ if code.contains("AccessDenied") => Kind::Denied,
-            _ => by_status(effect, status),
-        };
-    };
-    match says {
-        Meaning::NotFound => Kind::NotFound,
-        Meaning::AlreadyExists => Kind::AlreadyExists,
-        Meaning::Stale => Kind::Stale,
-        Meaning::Denied => Kind::Denied,
-        Meaning::Unauthenticated => Kind::Unauthenticated,
-        Meaning::Throttled => throttled(),
-        Meaning::Unavailable => Kind::Unavailable,
-        Meaning::Unanswered => unanswered(effect, true),
-        Meaning::Invalid => Kind::Invalid,
-        Meaning::Corrupt => Kind::Corrupt,
-        Meaning::TooLarge => Kind::TooLarge,
-        Meaning::Conflict if message.contains("already exist") => Kind::AlreadyExists,
-        Meaning::Busy | Meaning::Conflict => Kind::Busy,
-        Meaning::Parameter => invalid_parameter(message),
     }
 }
 
@@ -234,7 +243,7 @@ fn unanswered(effect: Effect, sent: bool) -> CallErrorKind {
     }
 }
 
-fn remedy(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static str> {
+fn remedy(service: &str, kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static str> {
     match (kind, code) {
         (CallErrorKind::Denied, _) if message.contains("session policy") => {
             Some("the Account's grants don't cover it; the session is limited to what they allow")
@@ -252,6 +261,9 @@ fn remedy(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static st
         (CallErrorKind::Invalid, "") => {
             Some("this response is not from AWS; check the Account's spec.endpointUrl")
         }
+        (CallErrorKind::RoleNotAssumable, _) if service == "cloudformation" => Some(
+            "a new role takes some seconds to work; otherwise, its trust policy must name cloudformation.amazonaws.com",
+        ),
         (CallErrorKind::RoleNotAssumable, _) => Some(
             "a new role takes some seconds to work; otherwise, its trust policy must name lambda.amazonaws.com",
         ),

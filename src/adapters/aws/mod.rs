@@ -1,5 +1,5 @@
 //! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::lambda`],
-//! [`crate::ports::monitoring`], [`crate::ports::s3`] and [`crate::ports::store`].
+//! [`crate::ports::monitoring`], [`crate::ports::s3`], [`crate::ports::stacks`] and [`crate::ports::store`].
 //!
 //! [`AwsCloud`] is the only public type. It hands out clients for one account, region and set of permissions,
 //! which share connections, sessions and budgets.
@@ -7,7 +7,7 @@
 //! Guarantees:
 //! - No request is sent with credentials of another account than the Account's `accountId`:
 //!   `GetCallerIdentity` checks every access key before its first use.
-//! - A write to Lambda is sent once. A failure without a usable response ends in
+//! - A write to Lambda or CloudFormation is sent once. A failure without a usable response ends in
 //!   [`crate::ports::CallErrorKind::Unknown`], unless it is known that nothing was sent. A write ends at most
 //!   `WRITE_TIMEOUT` after it is sent, however long it waited for its turn.
 //! - A write to a user's bucket is sent once and carries a condition on the object that it replaces. A large
@@ -23,6 +23,7 @@ mod budget;
 mod caller;
 mod clients;
 mod cloud;
+mod cloudformation;
 mod cloudwatch;
 mod credentials;
 mod errors;
@@ -35,5 +36,6 @@ mod s3;
 mod shared;
 mod store;
 mod timeouts;
+mod timestamps;
 
 pub use cloud::AwsCloud;

@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::policy::Purpose;
 use crate::{
     domain::grants::Permissions,
     ports::{CallError, cloud::AccountDirectory},
@@ -16,7 +17,8 @@ pub(super) struct Key {
     pub(super) account: String,
     /// Empty for a session that serves all regions.
     pub(super) region: String,
-    pub(super) permissions: Option<Permissions>,
+    /// The limits of the session, if it has any.
+    pub(super) limits: Option<(Purpose, Permissions)>,
 }
 
 /// The state of the Accounts that a session was made from, the Account itself first.
@@ -144,7 +146,7 @@ mod tests {
             let key = Key {
                 account: "dev".into(),
                 region: n.to_string(),
-                permissions: None,
+                limits: None,
             };
             let origin = Origin(vec![(None, Some(1))]);
             let make = || {

@@ -125,20 +125,43 @@ pub struct RequestRates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub lambda_get_function: Option<i32>,
+    /// Reading requests to CloudFormation. AWS publishes no quota. Defaults to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub cloud_formation_read: Option<i32>,
+    /// Writing requests to CloudFormation. AWS publishes no quota. Defaults to 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub cloud_formation_write: Option<i32>,
 }
 
 impl RequestRates {
     /// Requests per second to Lambda's control plane, except `GetFunction`.
     pub fn control_plane(rates: Option<&Self>) -> u32 {
-        let rate = rates.and_then(|rates| rates.lambda_control_plane);
-        rate.and_then(|rate| rate.try_into().ok()).unwrap_or(14)
+        of(rates, |rates| rates.lambda_control_plane, 14)
     }
 
     /// `GetFunction` requests per second.
     pub fn get_function(rates: Option<&Self>) -> u32 {
-        let rate = rates.and_then(|rates| rates.lambda_get_function);
-        rate.and_then(|rate| rate.try_into().ok()).unwrap_or(90)
+        of(rates, |rates| rates.lambda_get_function, 90)
     }
+
+    /// Reading requests per second to CloudFormation.
+    pub fn stack_reads(rates: Option<&Self>) -> u32 {
+        of(rates, |rates| rates.cloud_formation_read, 5)
+    }
+
+    /// Writing requests per second to CloudFormation.
+    pub fn stack_writes(rates: Option<&Self>) -> u32 {
+        of(rates, |rates| rates.cloud_formation_write, 2)
+    }
+}
+
+/// The rate that is set, or the one that is safe in any account.
+fn of(rates: Option<&RequestRates>, rate: fn(&RequestRates) -> Option<i32>, default: u32) -> u32 {
+    let rate = rates.and_then(rate);
+    rate.and_then(|rate| rate.try_into().ok())
+        .unwrap_or(default)
 }
 
 /// How Sluice authenticates to the account: exactly one of the members.
@@ -242,6 +265,24 @@ pub struct Grant {
         inner(length(min = 1, max = 63), regex(pattern = r"^[^*]*[*]?$"))
     )]
     pub buckets: Vec<String>,
+    /// Patterns of the names of CloudFormation stacks. Their nested stacks need no pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9*-]+$"))
+    )]
+    pub stacks: Vec<String>,
+    /// Patterns of the names of the service roles that the stacks may be changed with, path included. Such a
+    /// role must trust `cloudformation.amazonaws.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
+    pub stack_roles: Vec<String>,
+    /// Patterns of the names of Systems Manager parameters whose values templates may use
+    /// (`AWS::SSM::Parameter::Value`), with their leading `/` if they have one. AWS's public parameters
+    /// (`/aws/*`) need no pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 1011)))]
+    pub parameters: Vec<String>,
     /// Whether components with `adopt` may adopt existing, unmanaged functions that this grant names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_adopt: bool,

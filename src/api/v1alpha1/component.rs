@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use super::note::Note;
 use super::{
+    cloud_formation::{CloudFormation, CloudFormationOverride},
     lambda::{Lambda, LambdaOverride},
     s3::S3,
 };
@@ -18,18 +19,18 @@ use super::{
 macro_rules! kinds {
     ($(
         $(#[$meta:meta])*
-        $field:ident: $Spec:ty = $doc:literal,
+        $field:ident ($json:literal): $Spec:ty = $doc:literal,
         named by [$($name:ident),+]
         $(, overridden by $Override:ty = $override_doc:literal)?;
     )+) => {
-        /// One thing to deploy: a function, or files in a bucket.
+        /// One thing to deploy: a function, files in a bucket, or a stack.
         #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[x_kube(
             validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
                 .message("a component can't depend on itself"),
             validation = exactly_one(&fields()),
             validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda)")
-                .message("adopt applies only to functions: Sluice never adopts existing objects in a bucket"),
+                .message("adopt applies only to functions: Sluice adopts neither objects in a bucket nor stacks"),
             validation = Rule::new("!has(self.allowUnqualified) || !self.allowUnqualified || (has(self.adopt) && self.adopt)")
                 .message("allowUnqualified applies only to an adopted function: set adopt too, or leave it out")
         )]
@@ -80,7 +81,7 @@ macro_rules! kinds {
         const KINDS: &[KindRules] = &[$(
             $(#[$meta])*
             KindRules {
-                field: stringify!($field),
+                field: $json,
                 names: &[$(stringify!($name)),+],
                 is_overridable: [$(stringify!($Override),)? ""].len() > 1,
             },
@@ -99,13 +100,16 @@ struct KindRules {
 }
 
 kinds! {
-    lambda: Lambda = "A Lambda function.",
+    lambda ("lambda"): Lambda = "A Lambda function.",
         named by [functionName],
         overridden by LambdaOverride = "Settings of a Lambda function.";
-    s3: S3 = "Files in an S3 bucket.",
+    s3 ("s3"): S3 = "Files in an S3 bucket.",
         named by [bucket, prefix];
+    cloud_formation ("cloudFormation"): CloudFormation = "A CloudFormation stack.",
+        named by [stackName],
+        overridden by CloudFormationOverride = "Settings of a CloudFormation stack.";
     #[cfg(test)]
-    note: Note = "A text.",
+    note ("note"): Note = "A text.",
         named by [title];
 }
 
@@ -127,7 +131,11 @@ fn exactly_one(fields: &[&str]) -> Rule {
     let rule = format!("[{}].exists_one(is, is)", set.join(", "));
     let message = match fields {
         [field] => format!("{field} must be set"),
-        fields => format!("exactly one of {} must be set", fields.join(" and ")),
+        [others @ .., last] => format!(
+            "exactly one of {} and {last} must be set",
+            others.join(", ")
+        ),
+        [] => String::new(),
     };
     Rule::new(rule).message(message.as_str())
 }
@@ -168,7 +176,7 @@ pub(super) fn overrides_match() -> Rule {
     );
     let message = format!(
         "self.stages.map(s, has(s.overrides) && s.overrides.exists(o, !{matches}), \
-         'stages[].overrides[].component must be the name of a function among components[]; see stage ' + s.name)[0]"
+         'stages[].overrides[].component must be the name of a component of the same kind; see stage ' + s.name)[0]"
     );
     let rule = format!("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, {matches}))");
     Rule::new(rule).message(Message::Expression(message))
@@ -186,7 +194,7 @@ pub(super) fn stages_differ() -> Rule {
     let names: Vec<&str> = KINDS.iter().flat_map(|kind| kind.names).copied().collect();
     let (last, others) = names.split_last().expect("there are names");
     let message = format!(
-        "two stages with the same account and region would change the same function or files: make {} or {last} \
+        "two stages with the same account and region would change the same function, files or stack: make {} or {last} \
          differ, such as by $(stage.name)",
         others.join(", ")
     );

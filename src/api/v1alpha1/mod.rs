@@ -11,6 +11,7 @@
 mod account;
 mod approval;
 mod check;
+mod cloud_formation;
 mod common;
 mod component;
 mod definitions;
@@ -31,6 +32,7 @@ mod zero;
 pub use account::*;
 pub use approval::*;
 pub use check::*;
+pub use cloud_formation::*;
 pub use common::*;
 pub use component::*;
 pub use definitions::*;

@@ -492,6 +492,9 @@ pub struct ComponentStatus {
     /// The objects that Sluice owns in a bucket once this component serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<OwnedObjects>,
+    /// Its changes are computed only once its level begins: outputs of other components were unknown before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// The objects that Sluice owns in a bucket, under a prefix.

@@ -20,7 +20,7 @@ use crate::{
     controllers::access,
     domain::{
         digest::Sha256,
-        grants::Permissions,
+        grants::{Holder, Permissions},
         ownership::Owner,
         preflight::{AccountAccess, Preflight, Problem},
         promotion::Preflights,
@@ -99,7 +99,11 @@ impl DeploymentController {
         let mut accounts = BTreeMap::new();
         for name in &names {
             if let Ok(account) = access::account(&self.context, name) {
-                let permissions = Permissions::of(&account, labels.labels());
+                let holder = Holder {
+                    namespace: namespace.clone(),
+                    ..Holder::default()
+                };
+                let permissions = Permissions::of(&account, labels.labels()).with_holder(holder);
                 let entered = AccountAccess {
                     account,
                     permissions,

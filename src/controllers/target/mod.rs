@@ -90,6 +90,9 @@ impl TargetController {
             };
         }
         let outcome = self.work(&target, &status, work).await;
+        if matches!(work, Work::Plan(_)) {
+            self.collect(&self.newest(&target)).await;
+        }
         self.let_others_begin(&target, &outcome);
         self.until_next(&target, outcome)
     }

@@ -40,6 +40,7 @@ impl TargetController {
     pub(super) async fn at_rest(&self, target: &Arc<Target>) -> Ended {
         let status = target.status.clone().unwrap_or_default();
         if target.spec.run.is_none() {
+            self.collect(target).await;
             return engine::outcome(&status).into();
         }
         if self.drift_checks.is_due(target) {
@@ -73,15 +74,19 @@ impl TargetController {
                 _ => outcome.into(),
             };
         }
+        let has_garbage = self.garbage(&target).is_some();
         if run.is_none() {
-            return outcome.into();
+            return if has_garbage {
+                Ended::recheck(outcome, STALE)
+            } else {
+                outcome.into()
+            };
         }
         let mut plan = target.spec.plan.iter();
         let planned =
             plan.all(|release| engine::planned(release, target.spec.deletion_policy, &status));
         // The run came before the plan and before its garbage.
-        if matches!(outcome, Outcome::Done { .. }) && (!planned || self.garbage(&target).is_some())
-        {
+        if has_garbage || (matches!(outcome, Outcome::Done { .. }) && !planned) {
             return Ended::recheck(outcome, STALE);
         }
         match self.drift_checks.next(&target) {

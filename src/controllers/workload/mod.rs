@@ -2,6 +2,8 @@
 //!
 //! One folder per kind, as in [`crate::domain::workload`]; each implements `Shell`.
 
+pub mod archive;
+mod cloud_formation;
 mod hub;
 pub mod lambda;
 #[cfg(test)]

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
-    inputs::{Inputs, level, next},
+    inputs::{Inputs, Next, component, level, next},
+    observation::Read,
     poll::{Poll, paused},
     step::Step,
 };
@@ -28,11 +29,21 @@ impl Inputs<'_> {
             return self.failed(desired, journal, &why);
         }
         let deadline = desired.progress_deadline;
-        // Outputs of earlier levels are known now, which may change what AWS has to compute.
-        let mut poll = match self.proposals(desired, level..=level) {
-            Ok(nexts) => self.poll(nexts.into_iter(), deadline, journal),
-            Err(record) => return record,
+        // What the plan left open, because outputs of earlier levels were unknown, is computed now. What was
+        // planned stays as it is.
+        let is_open = |want: &DesiredComponent| {
+            want.level == level && component(journal, want).is_some_and(|it| it.deferred)
         };
+        let open = desired.components.iter().filter(|want| is_open(want));
+        let reads = open.flat_map(|want| want.first_reads(false, self.context(level)));
+        let reads = reads.map(|read| Next::Read(Read::Component(read)));
+        let mut poll = self.poll(reads, deadline, journal);
+        if matches!(poll, Poll::Ready) {
+            poll = match self.proposals(desired, is_open) {
+                Ok(nexts) => self.poll(nexts.into_iter(), deadline, journal),
+                Err(record) => return record,
+            };
+        }
         if matches!(poll, Poll::Ready) {
             let context = self.context(level);
             let nexts = desired.level(level);

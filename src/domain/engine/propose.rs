@@ -7,7 +7,7 @@
 //! - It is deleted once no plan and no run needs it: when its Release is delivered, rejected or superseded, or
 //!   the Target is removed.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::collections::BTreeSet;
 
 use super::{
     decision::Decision,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Proposal, ReleaseRef, TargetSpec, TargetStatus},
-    domain::desired::Desired,
+    domain::{desired::Desired, workload::component::DesiredComponent},
 };
 
 /// Why there is no plan.
@@ -31,7 +31,7 @@ pub(super) enum Unplanned {
 impl Inputs<'_> {
     /// Has AWS compute what the components would change. The caller handles failed calls.
     pub fn propose(&self, desired: &Desired) -> Result<(), Unplanned> {
-        let nexts = self.proposals(desired, 0..=desired.last_level());
+        let nexts = self.proposals(desired, |_| true);
         let mut wave: Wave = nexts.map_err(Unplanned::First)?.into_iter().collect();
         if let Some(why) = wave.failures.first() {
             return Err(Unplanned::Impossible(why.clone()));
@@ -42,17 +42,17 @@ impl Inputs<'_> {
         first.map_or(Ok(()), |first| Err(Unplanned::First(first)))
     }
 
-    /// The next steps of the proposals that the components of these levels need; or the decision to record
+    /// The next steps of the proposals that these components need; or the decision to record
     /// the proposals, which comes first.
     pub fn proposals(
         &self,
         desired: &Desired,
-        levels: RangeInclusive<usize>,
+        mut is_due: impl FnMut(&DesiredComponent) -> bool,
     ) -> Result<Vec<Next>, Decision> {
         let mut last = self.status.last_proposal;
         let (mut nexts, mut unrecorded) = (Vec::new(), Vec::new());
         let components = desired.components.iter();
-        for want in components.filter(|want| levels.contains(&want.level)) {
+        for want in components.filter(|want| is_due(want)) {
             let context = self.context(want.level);
             let Some(proposal) = want.proposal(&desired.release, last + 1, context) else {
                 continue;

@@ -69,7 +69,7 @@ pub(super) fn delete_items(
     }
     let mut wave: Wave = nexts.collect();
     if let Some(why) = wave.failures.first() {
-        let outcome = Outcome::stalled(Reason::DeletionBlocked, why);
+        let outcome = Outcome::stalled(Reason::DeletionBlocked, format!("{why}. {remedy}"));
         return Some(Decision::Wait(outcome));
     }
     wave.calls(Decision::Execute)

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        Intent, InventoryItem, LiveRelease, OwnedObjects, PublishedVersion, RunStatus,
+        ComponentStatus, Intent, InventoryItem, LiveRelease, OwnedObjects, PublishedVersion,
+        RunStatus,
     },
     domain::{desired::Desired, outcome::shorten, workload::component::DesiredComponent},
 };
@@ -23,7 +24,10 @@ impl Inputs<'_> {
         run.components = desired
             .components
             .iter()
-            .map(|want| want.status(self.context(want.level)))
+            .map(|want| ComponentStatus {
+                deferred: want.needs_output().is_some(),
+                ..want.status(self.context(want.level))
+            })
             .collect();
         run
     }

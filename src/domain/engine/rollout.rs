@@ -43,6 +43,11 @@ impl Inputs<'_> {
             gradual |= then.is_some_and(|then| want.can_split_traffic(version.as_deref(), then));
             if let Some(component) = component_mut(&mut run, want) {
                 component.version = version;
+                if component.deferred {
+                    let now = want.status(self.context(level));
+                    component.code_sha256 = now.code_sha256;
+                    component.configuration_digest = now.configuration_digest;
+                }
             }
         }
         let first = if gradual && !self.run.immediate {

@@ -59,3 +59,17 @@ pub const BUCKET: std::ops::RangeInclusive<usize> = 3..=63;
 
 /// Bytes of an object's key (Amazon S3 User Guide, "Naming Amazon S3 objects").
 pub const KEY: usize = 1024;
+
+/// Characters of a stack's name (CloudFormation API Reference, `CreateChangeSet`, `StackName`, and "AWS
+/// CloudFormation quotas", "Stack name").
+pub const STACK_NAME: usize = 128;
+
+/// Bytes of a template in a bucket (AWS CloudFormation quotas, "Template body size in an S3 object for a
+/// CloudFormation template": 1 MB).
+pub const TEMPLATE: u64 = 1_048_576;
+
+/// Parameters of a template (AWS CloudFormation quotas, "Parameters").
+pub const PARAMETERS: usize = 200;
+
+/// Bytes of a parameter's value (AWS CloudFormation quotas, "Parameter values").
+pub const PARAMETER_VALUE: usize = 4096;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use super::note::Note;
-use super::{kind::Kind, lambda::Lambda, s3::S3};
+use super::{cloud_formation::CloudFormation, kind::Kind, lambda::Lambda, s3::S3};
 
 /// Combines the types of all kinds into enums, and defines two macros for functions over all kinds:
 /// - `on_kind!(Enum, value, |it: K| body)` evaluates `body` for the kind `K` of `value`, which holds `it`;
@@ -162,6 +162,7 @@ pub trait Registered: Kind {
 kinds! { $
     Lambda: lambda,
     S3: s3,
+    CloudFormation: cloud_formation,
     #[cfg(test)]
     Note: note,
 }

@@ -6,6 +6,7 @@
 //! item of the [`inventory`]. Code outside of this folder never matches on kinds.
 
 pub mod change;
+pub mod cloud_formation;
 pub mod component;
 pub mod context;
 pub mod inventory;

@@ -6,11 +6,11 @@ use crate::{
     api::v1alpha1::{Artifact, Component, Override, PinnedArtifact, Stage, TargetSpec},
     domain::{
         digest::Sha256,
-        grants::{Permissions, Resource},
+        grants::{Permissions, Resource, role_name},
         invalid::{Invalid, Problems},
-        names,
+        limits, names,
         ownership::{Adoption, Owner},
-        substitution::{Template, Variables},
+        substitution::{SubstitutionError, Template, Variables},
     },
 };
 
@@ -108,6 +108,48 @@ impl Scope<'_> {
         (found.count() == before).then_some(merged)
     }
 
+    /// The user's tags with the stage's, substituted. Outputs that are known only later can't be used. Sluice adds
+    /// `others` tags of its own.
+    pub fn tags(
+        &self,
+        map: &BTreeMap<String, String>,
+        over: Option<&BTreeMap<String, String>>,
+        others: usize,
+        found: &mut Problems,
+    ) -> Option<BTreeMap<String, String>> {
+        let own = self.merged("tags", map, over, found)?;
+        for (key, value) in &own {
+            if let Some(reference) = value.deferred() {
+                let why = SubstitutionError::Deferred(reference.clone());
+                found.push(self.invalid(&format!("tags.{key}"), why.to_string()));
+            }
+        }
+        let own = texts(own);
+        for why in limits::tags(&own, others) {
+            found.push(self.invalid("tags", why));
+        }
+        Some(own)
+    }
+
+    /// A role's ARN: a bare name is a role of the Target's own account and partition.
+    pub fn role_arn(&self, role: &str) -> Result<String, String> {
+        let account_id = &self.target.account_id;
+        let arn = if let Some(rest) = role.strip_prefix("arn:") {
+            let account = rest.split(':').nth(3).unwrap_or_default();
+            if account != account_id || !role.contains(":role/") {
+                return Err(format!(
+                    "{role} is not a role of account {account_id}; set the role's name instead of an ARN to use the \
+                     role of each account"
+                ));
+            }
+            role.to_owned()
+        } else {
+            let partition = partition(&self.target.region);
+            format!("arn:{partition}:iam::{account_id}:role/{role}")
+        };
+        limits::role(role_name(&arn)).map_or(Ok(arn), Err)
+    }
+
     /// A problem with a setting, reported for the stage's value if it `has_own`.
     pub fn wrong(&self, field: &str, has_own: bool, why: impl Into<String>) -> Invalid {
         if has_own {
@@ -148,6 +190,23 @@ impl Scope<'_> {
             message,
         )
     }
+}
+
+/// The partition of a region, by the prefixes that AWS gives them.
+pub fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
+
+/// The texts, with references to outputs as in specs.
+pub fn texts(templates: BTreeMap<String, Template>) -> BTreeMap<String, String> {
+    let text = |(name, value): (String, Template)| (name, value.to_string());
+    templates.into_iter().map(text).collect()
 }
 
 /// An artifact that the Release pinned.

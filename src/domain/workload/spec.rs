@@ -49,7 +49,11 @@ pub fn desire(scope: &Scope<'_>, problems: &mut Problems) -> Option<Workload> {
     if field(component).is_none() {
         let mut fields: Vec<&str> = Vec::new();
         each_kind!(|K| fields.push(K::FIELD));
-        let why = format!("exactly one of {} must be set", fields.join(" and "));
+        let last = fields.pop().unwrap_or_default();
+        let why = format!(
+            "exactly one of {} and {last} must be set",
+            fields.join(", ")
+        );
         let field = format!("spec.components[{}]", component.name);
         problems.push(Invalid::new(field, why));
         return None;

@@ -81,7 +81,7 @@ fn aws_limits_are_refused_by_the_schema() {
 
 #[test]
 fn preflight_finds_stages_that_share_a_function_or_s3_location() {
-    let why = "two stages with the same account and region would change the same function or files";
+    let why = "two stages with the same account and region would change the same function, files or stack";
     let stages = |second: &str| {
         let stage = |name: &str, region: &str| {
             json!({"name": name, "targets": [

@@ -24,13 +24,13 @@ use super::{
 };
 
 /// A page that answers with a configurable status, on an address that the controller may request.
-struct Page {
-    url: String,
+pub struct Page {
+    pub url: String,
     status: Arc<AtomicU16>,
 }
 
 impl Page {
-    fn open(status: u16) -> Self {
+    pub fn open(status: u16) -> Self {
         let status = Arc::new(AtomicU16::new(status));
         let current = Arc::clone(&status);
         let answer = move || async move {
@@ -44,7 +44,7 @@ impl Page {
         Self { url, status }
     }
 
-    fn answers(&self, status: u16) {
+    pub fn answers(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 }

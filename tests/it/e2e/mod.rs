@@ -45,6 +45,7 @@ mod rollout;
 mod scene;
 mod sites;
 mod source;
+mod stacks;
 mod stages;
 mod token;
 mod transcript;

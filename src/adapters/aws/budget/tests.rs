@@ -200,7 +200,7 @@ async fn account_uses_the_request_rates_of_its_region() {
     let budget = Budget::new("111111111111", "eu-west-1", &Metrics::new());
     let rates = RequestRates {
         lambda_control_plane: Some(200),
-        lambda_get_function: None,
+        ..RequestRates::default()
     };
     let at_once = |bucket: &Bucket| {
         let now = Instant::now() + SECOND;

@@ -2,18 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_cloudwatch::{
-    primitives::DateTime,
-    types::{
-        AlarmHistoryItem, CompositeAlarm, Dimension, EvaluationState, Metric, MetricAlarm,
-        MetricDataQuery, MetricDataResult, MetricStat as SdkMetricStat, StateValue, StatusCode,
-    },
+use aws_sdk_cloudwatch::types::{
+    AlarmHistoryItem, CompositeAlarm, Dimension, EvaluationState, Metric, MetricAlarm,
+    MetricDataQuery, MetricDataResult, MetricStat as SdkMetricStat, StateValue, StatusCode,
 };
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    adapters::aws::errors::Call,
+    adapters::aws::{errors::Call, timestamps::from_sdk},
     api::v1alpha1::MetricStat,
     domain::check::{
         alarms::{Alarm, AlarmState, Transition},
@@ -25,14 +21,6 @@ use crate::{
 /// The ids of Sluice's own queries. Users name the metrics of their expressions.
 const VALUE: &str = "sluice_value";
 const SAMPLES: &str = "sluice_samples";
-
-pub(super) fn to_sdk(at: Timestamp) -> DateTime {
-    DateTime::from_millis(at.as_millisecond())
-}
-
-fn from_sdk(at: DateTime) -> Option<Timestamp> {
-    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
-}
 
 pub(super) fn metric_alarm(call: &Call, alarm: MetricAlarm) -> Result<Alarm, CallError> {
     let window = window(&alarm);

@@ -3,6 +3,9 @@
 //! A code means the same whatever its HTTP status: Lambda reports a wrong package or key with 502, and S3 a
 //! stalled connection with 400. The status decides on codes that are not listed.
 //!
+//! Services pass on one another's codes, so a code means the same whichever service reports it; except those
+//! of CloudFormation, which has its own meanings for some.
+//!
 //! Only codes about the requested resource itself mean that it does not exist: a missing key, subnet or
 //! signing configuration must not be taken for a missing function.
 
@@ -37,6 +40,8 @@ pub(super) enum Meaning {
     Conflict,
     /// A wrong parameter; the message decides.
     Parameter,
+    /// Anything that is wrong with a call to CloudFormation; the message decides.
+    Validation,
 }
 
 /// The codes of one page or model.
@@ -44,21 +49,30 @@ pub(super) struct Source {
     /// The page that lists them.
     #[cfg_attr(not(test), allow(dead_code, reason = "for readers of the table"))]
     pub(super) url: &'static str,
+    /// The only service whose codes these are, before all others; `None` if any service may report them.
+    pub(super) service: Option<&'static str>,
     /// The codes.
     pub(super) codes: &'static [(&'static str, Meaning)],
 }
 
-/// The meaning of a code, if it is known.
-pub(super) fn meaning_of(code: &str) -> Option<Meaning> {
-    let mut all = TABLE.iter().flat_map(|source| source.codes);
-    all.find(|(known, _)| *known == code).map(|(_, says)| *says)
+/// The meaning of a code that this service reports, if it is known.
+pub(super) fn meaning_of(service: &str, code: &str) -> Option<Meaning> {
+    let listed = |of: Option<&str>| {
+        let sources = TABLE.iter().filter(|source| source.service == of);
+        let mut codes = sources.flat_map(|source| source.codes);
+        codes.find(|(known, _)| *known == code)
+    };
+    let found = listed(Some(service)).or_else(|| listed(None));
+    found.map(|(_, says)| *says)
 }
 
 /// All codes.
-pub(super) const TABLE: [Source; 6] = [COMMON, RETRIED, LAMBDA, S3, STS, CLOUDWATCH];
+pub(super) const TABLE: [Source; 7] =
+    [COMMON, RETRIED, LAMBDA, S3, STS, CLOUDWATCH, CLOUDFORMATION];
 
 const COMMON: Source = Source {
     url: "https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html",
+    service: None,
     codes: &[
         ("AccessDeniedException", Meaning::Denied),
         ("AuthorizationError", Meaning::Denied),
@@ -90,6 +104,7 @@ const COMMON: Source = Source {
 /// Codes that every SDK retries, whatever the service.
 const RETRIED: Source = Source {
     url: "https://docs.rs/aws-runtime/latest/aws_runtime/retries/classifiers/index.html",
+    service: None,
     codes: &[
         ("BandwidthLimitExceeded", Meaning::Throttled),
         ("LimitExceededException", Meaning::Throttled),
@@ -112,6 +127,7 @@ const RETRIED: Source = Source {
 /// Also `aws-sdk-lambda`, `src/types/error`: each error type of the model.
 const LAMBDA: Source = Source {
     url: "https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors",
+    service: None,
     codes: &[
         ("AliasLimitExceededException", Meaning::TooLarge),
         ("CallbackTimeoutException", Meaning::Invalid),
@@ -188,6 +204,7 @@ const LAMBDA: Source = Source {
 
 const S3: Source = Source {
     url: "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html",
+    service: None,
     codes: &[
         ("AccessDenied", Meaning::Denied),
         ("AccountProblem", Meaning::Denied),
@@ -247,6 +264,7 @@ const S3: Source = Source {
 
 const STS: Source = Source {
     url: "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html",
+    service: None,
     codes: &[
         ("ExpiredTradeInTokenException", Meaning::Unauthenticated),
         ("IDPCommunicationError", Meaning::Unavailable),
@@ -267,6 +285,7 @@ const STS: Source = Source {
 
 const CLOUDWATCH: Source = Source {
     url: "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html",
+    service: None,
     codes: &[
         ("ConcurrentModificationException", Meaning::Busy),
         ("ConflictException", Meaning::Busy),
@@ -282,5 +301,23 @@ const CLOUDWATCH: Source = Source {
         ("LimitExceeded", Meaning::TooLarge),
         ("MissingParameter", Meaning::Invalid),
         ("ResourceNotFound", Meaning::NotFound),
+    ],
+};
+
+/// Also `aws-sdk-cloudformation`, `src/types/error`: the error types of the operations that Sluice calls.
+const CLOUDFORMATION: Source = Source {
+    url: "https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html#API_CreateChangeSet_Errors",
+    service: Some("cloudformation"),
+    codes: &[
+        ("AlreadyExistsException", Meaning::AlreadyExists),
+        ("ChangeSetNotFound", Meaning::NotFound),
+        ("ChangeSetNotFoundException", Meaning::NotFound),
+        ("InsufficientCapabilitiesException", Meaning::Invalid),
+        ("InvalidChangeSetStatus", Meaning::Stale),
+        ("InvalidOperationException", Meaning::Invalid),
+        ("LimitExceededException", Meaning::TooLarge),
+        ("OperationInProgressException", Meaning::Busy),
+        ("TokenAlreadyExistsException", Meaning::Stale),
+        ("ValidationError", Meaning::Validation),
     ],
 };

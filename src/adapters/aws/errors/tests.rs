@@ -51,6 +51,81 @@ fn write() -> Call {
     Call::write("lambda:UpdateFunctionCode", "checkout-api")
 }
 
+fn read_stack() -> Call {
+    Call::read("cloudformation:DescribeStacks", "shop")
+}
+
+fn write_stack() -> Call {
+    Call::write("cloudformation:CreateChangeSet", "shop")
+}
+
+#[test]
+fn cloudformation_codes_map_to_error_kinds() {
+    use CallErrorKind as Kind;
+    let throttled = Kind::Throttled {
+        retry_after: Some(Duration::from_secs(7)),
+    };
+    let busy = "Stack:arn:… is in UPDATE_IN_PROGRESS state and can not be updated.";
+    for (status, code, message, expected) in [
+        (
+            400,
+            "ValidationError",
+            "Stack with id shop does not exist",
+            Kind::NotFound,
+        ),
+        (400, "ValidationError", busy, Kind::Busy),
+        (400, "ValidationError", "Template error", Kind::Invalid),
+        (404, "ChangeSetNotFound", "no", Kind::NotFound),
+        (400, "AlreadyExistsException", "yes", Kind::AlreadyExists),
+        (400, "InvalidChangeSetStatus", "obsolete", Kind::Stale),
+        (400, "TokenAlreadyExistsException", "", Kind::Stale),
+        (
+            400,
+            "InsufficientCapabilitiesException",
+            "Requires capabilities : [CAPABILITY_IAM]",
+            Kind::Invalid,
+        ),
+        (400, "LimitExceededException", "2000 stacks", Kind::TooLarge),
+        (400, "Throttling", "Rate exceeded", throttled),
+        (403, "AccessDenied", "not authorized", Kind::Denied),
+        (403, "ExpiredToken", "", Kind::Unauthenticated),
+        (500, "InternalFailure", "", Kind::Unknown),
+        (503, "ServiceUnavailable", "", Kind::Unknown),
+    ] {
+        let error = write_stack().failed(&service_error(status, code, message));
+        assert_eq!(error.kind, expected, "{code} {message}");
+        assert!(error.message.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn code_can_mean_something_else_for_cloudformation() {
+    let kind = |call: Call, code: &str, message: &str| {
+        call.failed(&service_error(400, code, message)).kind
+    };
+    let code = "LimitExceededException";
+    assert_eq!(kind(write_stack(), code, ""), CallErrorKind::TooLarge);
+    assert!(matches!(
+        kind(write(), code, ""),
+        CallErrorKind::Throttled { .. }
+    ));
+    // Only CloudFormation reports what does not exist in this way.
+    let (code, missing) = ("ValidationError", "Stack [shop] does not exist");
+    assert_eq!(kind(read_stack(), code, missing), CallErrorKind::NotFound);
+    assert_eq!(kind(read(), code, missing), CallErrorKind::Invalid);
+}
+
+#[test]
+fn service_of_the_role_is_named() {
+    let message = "Role arn:aws:iam::1:role/cfn is invalid or cannot be assumed";
+    let error = write_stack().failed(&service_error(400, "ValidationError", message));
+    assert_eq!(error.kind, CallErrorKind::RoleNotAssumable);
+    assert!(
+        error.message.contains("cloudformation.amazonaws.com"),
+        "{error}"
+    );
+}
+
 #[test]
 fn lambda_codes_map_to_error_kinds() {
     use CallErrorKind as Kind;
@@ -125,7 +200,12 @@ fn listed_code_has_the_same_kind_for_every_status() {
     for source in codes::TABLE {
         assert!(source.url.starts_with("https://docs."), "{}", source.url);
         for (code, says) in source.codes {
-            assert!(seen.insert(*code), "{code} is listed twice");
+            let unique = seen.insert((source.service, *code));
+            assert!(unique, "{code} is listed twice");
+            let (read, write) = match source.service {
+                Some("cloudformation") => (read_stack as fn() -> Call, write_stack as fn() -> Call),
+                _ => (read as fn() -> Call, write as fn() -> Call),
+            };
             let kinds = |call: Call| {
                 [400, 403, 404, 409, 500, 502]
                     .map(|status| call.failed(&service_error(status, code, "")).kind)

@@ -11,27 +11,18 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     records::MOST,
-    unpack::{Tape, Unpacking},
     waves::{Waves, lazy},
 };
 use crate::{
     api::v1alpha1::ContentType,
+    controllers::workload::archive::{Archive, Tape, Unpacking},
     domain::{
-        archive::{Packed, directory_length, index},
+        archive::Packed,
         digest::{Hasher, Sha256},
-        workload::s3::site::{
-            ContentFile, Put, Run, Served, SiteContent, SiteProblem, runs, select,
-        },
+        workload::s3::site::{ContentFile, Put, Run, Served, SiteContent, runs, select},
     },
-    ports::{
-        CallError, CallErrorKind,
-        store::{ByteStream, Store},
-    },
+    ports::{CallError, CallErrorKind, store::ByteStream},
 };
-
-/// How much of the archive's end is read first: enough for most directories, and for any end record with the
-/// longest comment.
-const FIRST: u64 = 80 << 10;
 
 /// How many parts of the archive are read concurrently for hashing.
 const AT_A_TIME: usize = 4;
@@ -39,22 +30,14 @@ const AT_A_TIME: usize = 4;
 /// An archive in an artifact bucket, and the part of it to use.
 #[derive(Clone)]
 pub struct Source {
-    /// Its bucket.
-    pub store: Arc<dyn Store>,
-    /// Its key.
-    pub key: String,
-    /// The object's version.
-    pub version_id: String,
+    /// The archive.
+    pub archive: Archive,
     /// The digest of the archive.
     pub sha256: Sha256,
-    /// The size of the archive, in bytes.
-    pub size: u64,
     /// The sub-tree to use; empty for all of it.
     pub tree: String,
     /// Content types that take precedence over those by file name.
     pub types: Vec<ContentType>,
-    /// Its name in messages: the field, the artifact and its job.
-    pub origin: String,
 }
 
 impl Source {
@@ -62,7 +45,10 @@ impl Source {
     pub(super) fn file(&self, path: &str, file: &ContentFile) -> ByteStream {
         let (source, path, file) = (self.clone(), path.to_owned(), file.clone());
         let open = move || async move {
-            let mut tape = source.tape(file.packed.start, file.packed.end).await?;
+            let mut tape = source
+                .archive
+                .tape(file.packed.start, file.packed.end)
+                .await?;
             let unpacking = Unpacking::begin(&path, &file.packed, &mut tape).await?;
             let state = Some((tape, unpacking, Hasher::default()));
             let changed = source.changed();
@@ -108,45 +94,18 @@ impl Source {
     /// The error for files that have changed since they were hashed.
     fn changed(&self) -> CallError {
         let why = "the bytes differ from those that were hashed";
-        CallError::new("s3:GetObject", self.uri(), CallErrorKind::Corrupt, why)
-    }
-
-    async fn tape(&self, start: u64, end: u64) -> Result<Tape, CallError> {
-        let body = self
-            .store
-            .open_range(&self.key, &self.version_id, start..end)
-            .await?;
-        Ok(Tape::new(&self.uri(), start, body))
-    }
-
-    /// Reads the last `length` bytes of the archive.
-    async fn tail(&self, length: u64) -> Result<Vec<u8>, CallError> {
-        let start = self.size.saturating_sub(length);
-        let body = self
-            .store
-            .open_range(&self.key, &self.version_id, start..self.size)
-            .await?;
-        body.try_fold(Vec::new(), |mut tail, piece| async move {
-            tail.extend_from_slice(&piece);
-            Ok(tail)
-        })
-        .await
-    }
-
-    fn uri(&self) -> String {
-        format!("s3://{}/{}", self.store.bucket(), self.key)
+        CallError::new(
+            "s3:GetObject",
+            self.archive.uri(),
+            CallErrorKind::Corrupt,
+            why,
+        )
     }
 
     /// The key of the kept list of hashed files.
     fn kept_at(&self) -> String {
         let tree = Sha256::of(self.tree.as_bytes()).short();
-        format!("{}.files/{tree}.json", self.key)
-    }
-
-    fn unfit(&self, problem: impl Into<SiteProblem>) -> CallError {
-        let why = problem.into().to_string();
-        let what = format!("{} ({})", self.origin, self.uri());
-        CallError::new("unpack", what, CallErrorKind::Invalid, why)
+        format!("{}.files/{tree}.json", self.archive.key)
     }
 }
 
@@ -180,7 +139,7 @@ pub(super) async fn load(
         (Some((_, first)), Some((_, last))) => (first.packed.start, last.packed.end),
         _ => return loaded,
     };
-    let mut tape = source.tape(start, end).await;
+    let mut tape = source.archive.tape(start, end).await;
     for (put, file) in files {
         let bytes = match &mut tape {
             Ok(tape) => source.unpacked(&put.path, &file, tape).await,
@@ -200,7 +159,11 @@ pub(super) async fn load(
 
 /// The files of the archive, hashed.
 pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
-    if let Some(text) = source.store.get(&source.kept_at(), None, MOST).await?
+    if let Some(text) = source
+        .archive
+        .store
+        .get(&source.kept_at(), None, MOST)
+        .await?
         && let Some(content) = SiteContent::read(&text, source.sha256, &source.tree, &source.types)
     {
         return Ok(content);
@@ -224,17 +187,12 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
 
 /// Reads the archive's directory and selects the files to use.
 async fn find(source: &Source) -> Result<BTreeMap<String, Packed>, CallError> {
-    let mut tail = source.tail(FIRST).await?;
-    let length = directory_length(&tail, source.size).map_err(|why| source.unfit(why))?;
-    if length > tail.len() as u64 {
-        tail = source.tail(length).await?;
-    }
-    let entries = index(&tail, source.size).map_err(|why| source.unfit(why))?;
-    select(&entries, &source.tree).map_err(|why| source.unfit(why))
+    let entries = source.archive.entries().await?;
+    select(&entries, &source.tree).map_err(|why| source.archive.unfit(why))
 }
 
 async fn hash(source: &Source, run: Run<'_>) -> Result<Vec<(String, ContentFile)>, CallError> {
-    let mut tape = source.tape(run.start, run.end).await?;
+    let mut tape = source.archive.tape(run.start, run.end).await?;
     let mut files = Vec::with_capacity(run.files.len());
     for (path, packed) in run.files {
         let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
@@ -262,6 +220,7 @@ async fn keep(source: &Source, content: &SiteContent) {
         }
     };
     let kept = source
+        .archive
         .store
         .put(&source.kept_at(), text, &BTreeMap::new())
         .await;

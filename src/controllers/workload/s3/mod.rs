@@ -3,7 +3,6 @@
 mod content;
 mod location;
 mod records;
-mod unpack;
 mod waves;
 
 use futures::FutureExt as _;
@@ -12,7 +11,7 @@ use kube::ResourceExt as _;
 pub use self::{
     content::Source, location::S3LocationShell, records::discard_snapshot, waves::Waves,
 };
-use super::{Shell, hub::hub};
+use super::{Shell, archive::Archive, hub::hub};
 use crate::{
     controllers::{access::Access, context::Context},
     domain::{
@@ -110,14 +109,16 @@ impl Sources {
         let source = match &task.archive {
             None => None,
             Some(archive) => Some(Source {
-                store: hub(context, &archive.location).await?,
-                key: archive.location.key.clone(),
-                version_id: archive.location.version_id.clone(),
+                archive: Archive {
+                    store: hub(context, &archive.location).await?,
+                    key: archive.location.key.clone(),
+                    version_id: archive.location.version_id.clone(),
+                    size: archive.size,
+                    origin: archive.origin.clone(),
+                },
                 sha256: archive.sha256,
-                size: archive.size,
                 tree: archive.tree.clone(),
                 types: archive.types.clone(),
-                origin: archive.origin.clone(),
             }),
         };
         Ok(Self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::*;
+use super::{super::*, fake_stacks::FakeStacks};
 use crate::domain::reason::Reason;
 pub use crate::{
     api::v1alpha1::{
@@ -20,6 +20,7 @@ pub use crate::{
         ownership::{Adoption, Owner},
         traffic::Traffic,
         workload::{
+            cloud_formation,
             component::DesiredComponent,
             kinds::{self, Workload, WorkloadSnapshot},
             lambda::{
@@ -89,6 +90,7 @@ pub struct FakeAws {
     pub functions: BTreeMap<String, Deployed>,
     /// Texts by name, for the workload kind that only tests have.
     pub notes: BTreeMap<String, String>,
+    pub stacks: FakeStacks,
     pub bucket: bucket::FakeBucket,
     /// The contents of archives, by digest.
     pub contents: BTreeMap<Sha256, SiteContent>,
@@ -267,6 +269,7 @@ impl FakeAws {
         Self {
             functions: BTreeMap::new(),
             notes: BTreeMap::new(),
+            stacks: FakeStacks::default(),
             bucket: bucket::FakeBucket::default(),
             contents: BTreeMap::new(),
             packages: Vec::new(),
@@ -489,7 +492,7 @@ impl FakeAws {
 
     /// Completes everything that AWS has in progress.
     pub fn settle(&mut self) {
-        while self.functions.values().any(|it| it.settles_in > 0) {
+        while self.stacks.is_busy() || self.functions.values().any(|it| it.settles_in > 0) {
             self.tick(Duration::ZERO);
         }
         self.tick(Duration::ZERO);
@@ -497,6 +500,7 @@ impl FakeAws {
 
     pub fn tick(&mut self, passed: Duration) {
         self.now += SignedDuration::try_from(passed).expect("a short duration");
+        self.stacks.tick(self.now);
         let settling: Vec<String> = self.functions.keys().cloned().collect();
         for name in settling {
             let revision = self.revision();
@@ -585,6 +589,10 @@ impl FakeAws {
                 let text = self.notes.get(title).cloned();
                 let found = note::Found(title.clone(), text);
                 observed.found(Found::Component(kinds::Found::Note(found)));
+            }
+            Read::Component(kinds::Read::CloudFormation(read)) => {
+                let found = self.stacks.read(read);
+                observed.found(Found::Component(kinds::Found::CloudFormation(found)));
             }
             Read::Component(kinds::Read::S3(s3::Read { task, read })) => {
                 let content = task.archive.as_ref();
@@ -722,12 +730,21 @@ impl FakeAws {
             Action::Watch { key, .. } => Ok(Reply::Checked(key.clone(), self.watched.clone())),
             Action::StoreSnapshot(snapshot) => {
                 let components = snapshot.components.iter();
-                let latest = components.filter_map(|then| match &then.workload {
-                    WorkloadSnapshot::Lambda(function) => function.latest.as_ref(),
-                    WorkloadSnapshot::S3(_) | WorkloadSnapshot::Note(_) => None,
-                });
-                self.packages
-                    .extend(latest.filter_map(LatestSnapshot::digest));
+                for then in components {
+                    match &then.workload {
+                        WorkloadSnapshot::Lambda(function) => {
+                            let latest = function.latest.as_ref();
+                            self.packages
+                                .extend(latest.and_then(LatestSnapshot::digest));
+                        }
+                        WorkloadSnapshot::CloudFormation(stack) => {
+                            let found = self.stacks.stacks.get(&stack.stack_name);
+                            let text = found.map(|it| it.text.clone());
+                            self.stacks.kept.extend(text);
+                        }
+                        WorkloadSnapshot::S3(_) | WorkloadSnapshot::Note(_) => {}
+                    }
+                }
                 self.snapshots.push((**snapshot).clone());
                 let key = (self.snapshots.len() - 1).to_string();
                 let stored = SnapshotRef {
@@ -759,6 +776,10 @@ impl FakeAws {
                     observed: Box::new(site),
                     failed: Vec::new(),
                 })))
+            }
+            Action::Component(kinds::Action::CloudFormation(action)) => {
+                let reply = self.stacks.perform(&name, action, &self.status)?;
+                Ok(Reply::Component(kinds::Reply::CloudFormation(reply)))
             }
             Action::Component(kinds::Action::Note(action)) => {
                 self.check_proposal(action);
@@ -1047,6 +1068,12 @@ fn needs_no_intent(action: &Action) -> bool {
         Action::Component(kinds::Action::S3(action)) => {
             matches!(action.act, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
         }
+        Action::Component(kinds::Action::CloudFormation(action)) => matches!(
+            action,
+            cloud_formation::Action::CreateChangeSet(_)
+                | cloud_formation::Action::DeleteChangeSet { .. }
+                | cloud_formation::Action::Delete { .. }
+        ),
         Action::Component(kinds::Action::Note(action)) => {
             matches!(
                 action,

@@ -13,12 +13,12 @@ use crate::{
         archive,
         digest::Sha256,
         duration::duration,
-        grants::{Resource, role_name},
+        grants::Resource,
         invalid::{Invalid, Problems},
         limits,
         ownership::Adoption,
         substitution::{OutputRef, Outputs, SubstitutionError, Template},
-        workload::scope::{Pinned, Scope},
+        workload::scope::{self, Pinned, Scope, texts},
     },
 };
 
@@ -151,19 +151,9 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     for why in environment.iter().flat_map(limits::environment) {
         found.push(scope.invalid("environment", why));
     }
-    let own = scope.merged("tags", &lambda.tags, over.map(|over| &over.tags), found);
-    for (key, value) in own.iter().flatten() {
-        if let Some(reference) = value.deferred() {
-            let why = SubstitutionError::Deferred(reference.clone());
-            found.push(scope.invalid(&format!("tags.{key}"), why.to_string()));
-        }
-    }
-    let own = own.map(texts);
+    let tags = over.map(|over| &over.tags);
     // Sluice adds one more tag: the Release for which it created the function.
-    let ours = scope.owner.tags();
-    for why in own.iter().flat_map(|own| limits::tags(own, ours.len() + 1)) {
-        found.push(scope.invalid("tags", why));
-    }
+    let tags = scope.tags(&lambda.tags, tags, scope.owner.tags().len() + 1, found);
     let description = found.keep(description(lambda, over, scope));
     let mut checks = Vec::new();
     for check in &scope.stage.checks {
@@ -173,8 +163,8 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
         checks.extend(check.and_then(|check| found.keep(check)));
     }
     let (function_name, artifact) = (function_name?, artifact?);
-    let mut tags = own?;
-    tags.extend(ours);
+    let mut tags = tags?;
+    tags.extend(scope.owner.tags());
     let granted = scope.permissions.can_adopt_function(&function_name);
     Some(DesiredFunction {
         component: scope.component.name.clone(),
@@ -201,11 +191,6 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     })
 }
 
-fn texts(templates: BTreeMap<String, Template>) -> BTreeMap<String, String> {
-    let text = |(name, value): (String, Template)| (name, value.to_string());
-    templates.into_iter().map(text).collect()
-}
-
 fn function_name(lambda: &Spec, scope: &Scope<'_>) -> Result<String, Invalid> {
     let name = scope.expand("functionName", &lambda.function_name)?;
     let problem = limits::function_name(&name);
@@ -221,11 +206,7 @@ fn role(
     let own = over.and_then(|over| over.role.as_ref());
     let role = scope.variables.expand(own.unwrap_or(&lambda.role));
     let role = role.map_err(|error| error.to_string());
-    let arn = role.and_then(|role| role_arn(&role, scope));
-    let arn = arn.and_then(|arn| match limits::role(role_name(&arn)) {
-        None => Ok(arn),
-        Some(problem) => Err(problem),
-    });
+    let arn = role.and_then(|role| scope.role_arn(&role));
     arn.map_err(|why| scope.wrong("role", own.is_some(), why))
 }
 
@@ -307,25 +288,6 @@ fn invocation(
     })
 }
 
-/// The role's ARN: a bare name is a role of the Target's own account and partition.
-fn role_arn(role: &str, scope: &Scope<'_>) -> Result<String, String> {
-    let Some(rest) = role.strip_prefix("arn:") else {
-        let partition = partition(&scope.target.region);
-        return Ok(format!(
-            "arn:{partition}:iam::{}:role/{role}",
-            scope.target.account_id
-        ));
-    };
-    let account = rest.split(':').nth(3).unwrap_or_default();
-    if account != scope.target.account_id || !role.contains(":role/") {
-        return Err(format!(
-            "{role} is not a role of account {}; set the role's name instead of an ARN to use the role of each account",
-            scope.target.account_id
-        ));
-    }
-    Ok(role.to_owned())
-}
-
 /// The outputs that other components may refer to. The ARNs follow from the names:
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html#awslambda-resources-for-iam-policies>.
 pub fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
@@ -335,7 +297,7 @@ pub fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str
     let (name, alias) = (&want.function_name, &want.alias);
     let arn = format!(
         "arn:{}:lambda:{region}:{account_id}:function:{name}",
-        partition(region)
+        scope::partition(region)
     );
     vec![
         ("functionName", Some(name.clone())),
@@ -344,15 +306,4 @@ pub fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str
         ("aliasArn", Some(format!("{arn}:{alias}"))),
         ("version", None),
     ]
-}
-
-/// The partition of a region, by the prefixes that AWS gives them.
-pub fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    }
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use sluice::{
-    controllers::workload::s3::{S3LocationShell, Source, Waves, discard_snapshot},
+    controllers::workload::{
+        archive::Archive,
+        s3::{S3LocationShell, Source, Waves, discard_snapshot},
+    },
     domain::{
         digest::Sha256,
         workload::s3::site::{
@@ -82,14 +85,16 @@ impl Rollout {
         let key = format!("artifacts/{sha256}.zip");
         let put = self.hub.put(&key, bytes, &BTreeMap::new()).await;
         self.source = Some(Source {
-            store: self.hub.clone(),
-            key,
-            version_id: put.expect("stored"),
+            archive: Archive {
+                store: self.hub.clone(),
+                key,
+                version_id: put.expect("stored"),
+                size,
+                origin: "artifact site".to_owned(),
+            },
             sha256,
-            size,
             tree: "public".into(),
             types: Vec::new(),
-            origin: "artifact site".to_owned(),
         });
         self.want.copies = sha256.short();
         self.snapshot = None;

@@ -101,7 +101,14 @@ fn account(info: &AccountInfo, endpoint: &str) -> Value {
     let regions: Vec<Value> = info
         .buckets
         .iter()
-        .map(|(region, bucket)| json!({"name": region, "artifactBucket": bucket}))
+        .map(|(region, bucket)| {
+            json!({
+                "name": region,
+                "artifactBucket": bucket,
+                // The teams of all tests share an account.
+                "requestRates": {"cloudFormationRead": 100, "cloudFormationWrite": 50},
+            })
+        })
         .collect();
     json!({
         "apiVersion": "sluice.dev/v1alpha1",
@@ -112,7 +119,10 @@ fn account(info: &AccountInfo, endpoint: &str) -> Value {
             "regions": regions,
             "endpointUrl": endpoint,
             "credentials": credentials,
-            "grants": [{"namespaceSelector": {}, "functions": ["*"], "roles": ["*"], "buckets": ["*"]}],
+            "grants": [{
+                "namespaceSelector": {}, "functions": ["*"], "roles": ["*"], "buckets": ["*"],
+                "stacks": ["lab-*"], "stackRoles": ["cfn-exec"],
+            }],
         },
     })
 }

@@ -1,6 +1,10 @@
 //! Responses of CloudWatch that the emulator does not give.
 
-use aws_sdk_cloudwatch::types::{AlarmType, MessageData};
+use aws_sdk_cloudwatch::{
+    primitives::DateTime,
+    types::{AlarmType, MessageData},
+};
+use jiff::Timestamp;
 
 use super::*;
 use crate::{api::v1alpha1::MetricMath, domain::check::metric::Window};

@@ -10,7 +10,10 @@ use async_trait::async_trait;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::*;
-use crate::ports::store::StoredObject;
+use crate::{
+    controllers::workload::archive::FIRST,
+    ports::store::{Store, StoredObject},
+};
 
 /// A bucket in memory that records which ranges are read.
 #[derive(Default)]
@@ -106,14 +109,16 @@ fn source(bucket: Bucket, archive: Bytes, tree: &str) -> (Arc<Bucket>, Source) {
     let key = "artifacts/site.zip".to_owned();
     bucket.objects.lock().unwrap().insert(key.clone(), archive);
     let source = Source {
-        store: bucket.clone(),
-        key,
-        version_id: "v1".to_owned(),
+        archive: Archive {
+            store: bucket.clone(),
+            key,
+            version_id: "v1".to_owned(),
+            size,
+            origin: "artifact site of job build for spec.components[site].s3".to_owned(),
+        },
         sha256,
-        size,
         tree: tree.to_owned(),
         types: Vec::new(),
-        origin: "artifact site of job build for spec.components[site].s3".to_owned(),
     };
     (bucket, source)
 }

@@ -16,7 +16,7 @@ use crate::{
 const PIECE: usize = 32 << 10;
 
 /// A part of an archive, read sequentially.
-pub(super) struct Tape {
+pub struct Tape {
     body: ByteStream,
     piece: Bytes,
     /// The offset of the next byte in the archive.
@@ -27,7 +27,7 @@ pub(super) struct Tape {
 
 impl Tape {
     /// A tape of the archive's bytes from offset `at` on.
-    pub(super) fn new(archive: &str, at: u64, body: ByteStream) -> Self {
+    pub fn new(archive: &str, at: u64, body: ByteStream) -> Self {
         Self {
             body,
             piece: Bytes::new(),
@@ -77,7 +77,7 @@ impl Tape {
 }
 
 /// A file that is being unpacked.
-pub(super) struct Unpacking {
+pub struct Unpacking {
     path: String,
     packed: Packed,
     /// Packed bytes that have not been read.
@@ -92,11 +92,7 @@ pub(super) struct Unpacking {
 
 impl Unpacking {
     /// Skips to the file's first byte.
-    pub(super) async fn begin(
-        path: &str,
-        packed: &Packed,
-        tape: &mut Tape,
-    ) -> Result<Self, CallError> {
+    pub async fn begin(path: &str, packed: &Packed, tape: &mut Tape) -> Result<Self, CallError> {
         tape.skip_to(packed.start).await?;
         let header = tape.exactly(LOCAL_LENGTH).await?;
         let Some(after) = packed.after_header(&header) else {
@@ -117,7 +113,7 @@ impl Unpacking {
     }
 
     /// The next bytes of the file; `None` once it is complete and verified.
-    pub(super) async fn next(&mut self, tape: &mut Tape) -> Result<Option<Bytes>, CallError> {
+    pub async fn next(&mut self, tape: &mut Tape) -> Result<Option<Bytes>, CallError> {
         loop {
             if self.has_ended || (self.inflate.is_none() && self.left == 0) {
                 return self.whole(tape).map(|()| None);

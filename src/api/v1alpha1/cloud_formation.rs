@@ -1,0 +1,158 @@
+//! A CloudFormation stack.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A CloudFormation stack, created and updated by change sets.
+///
+/// The change set is part of the plan: exactly the change set that was planned, and approved where a gate
+/// asks for it, is executed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudFormation {
+    /// Name of the stack. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z][a-zA-Z0-9-]{0,127}$')")
+        .message("must be 1 to 128 letters, digits and -, beginning with a letter"))]
+    pub stack_name: String,
+    /// Name of the artifact: a template, or a zip that has one.
+    #[schemars(length(min = 1, max = 63))]
+    pub artifact: String,
+    /// Path of the template in the zip, such as `infra/template.yaml`. Omit it if the artifact is the
+    /// template itself. The template is passed on as it is, without substitution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub template: Option<String>,
+    /// Name (with path) or ARN of the service role. CloudFormation changes the resources with its rights
+    /// only. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 768))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
+        .message("must be the name of a role, with its path if it has one, or its ARN"))]
+    pub role: String,
+    /// Parameters of the template. Values take `$(…)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 200,
+        "additionalProperties" = {"type": "string", "maxLength": 4096}
+    ))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z0-9]{1,255}$'))")
+        .message("names must be 1 to 255 letters and digits"))]
+    pub parameters: BTreeMap<String, String>,
+    /// Names of parameters that keep the value that the stack has. A new stack has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 255)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub use_previous: Vec<String>,
+    /// Tags of the stack, besides those that Sluice sets. CloudFormation sets them on its resources too.
+    /// Values take `$(…)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 40,
+        "additionalProperties" = {"type": "string", "maxLength": 1024}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
+            .message("the prefixes sluice.dev/ and aws: are reserved"),
+        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
+            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
+    )]
+    pub tags: BTreeMap<String, String>,
+    /// The capabilities that the template may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub capabilities: Vec<Capability>,
+    /// ARNs of the SNS topics that events of the stack go to. Take `$(…)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), inner(length(min = 1, max = 1024)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub notification_arns: Vec<String>,
+    /// Whether resources that exist already, with the names that the template gives them, become part of the
+    /// stack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub import_existing_resources: bool,
+    /// The resources that a change may replace or delete.
+    #[serde(default, skip_serializing_if = "Allow::is_empty")]
+    pub allow: Allow,
+}
+
+/// The resources that a change may replace or delete. Each entry is a logical id such as `Table`, or a type such as
+/// `AWS::DynamoDB::Table`; `*` matches any characters. A change that needs more is not executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allow {
+    /// Those that may be replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 255)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub replacement: Vec<String>,
+    /// Those that may be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 255)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub deletion: Vec<String>,
+}
+
+impl Allow {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Capabilities that a template may use.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Capability {
+    /// It creates IAM resources.
+    #[serde(rename = "CAPABILITY_IAM")]
+    Iam,
+    /// It creates IAM resources with names.
+    #[serde(rename = "CAPABILITY_NAMED_IAM")]
+    NamedIam,
+    /// It has macros or transforms.
+    #[serde(rename = "CAPABILITY_AUTO_EXPAND")]
+    AutoExpand,
+}
+
+impl Capability {
+    /// The name in CloudFormation's API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Iam => "CAPABILITY_IAM",
+            Self::NamedIam => "CAPABILITY_NAMED_IAM",
+            Self::AutoExpand => "CAPABILITY_AUTO_EXPAND",
+        }
+    }
+}
+
+/// Settings of a stack that can differ between stages.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudFormationOverride {
+    /// Merged into the component's parameters, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 200,
+        "additionalProperties" = {"type": "string", "maxLength": 4096}
+    ))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z0-9]{1,255}$'))")
+        .message("names must be 1 to 255 letters and digits"))]
+    pub parameters: BTreeMap<String, String>,
+    /// Merged into the component's tags, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 40,
+        "additionalProperties" = {"type": "string", "maxLength": 1024}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
+            .message("the prefixes sluice.dev/ and aws: are reserved"),
+        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
+            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
+    )]
+    pub tags: BTreeMap<String, String>,
+}

@@ -1,0 +1,511 @@
+//! A fake CloudFormation: asynchronous change sets and operations on stacks, in memory.
+//!
+//! A template is a list of resources, one a line, such as `Queue: fast`; `$Name` in a value stands for a parameter.
+//! Any change of a resource whose name begins with `Table` replaces it. Lines that begin with `#` are comments.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    api::v1alpha1::TargetStatus,
+    domain::{
+        digest::Sha256,
+        failure::{CallError, CallErrorKind},
+        workload::cloud_formation::{
+            Action, ChangeSet, ChangeSetToCreate, DeclaredParameter, Found, FoundWhat,
+            ParameterValue, PropertyChange, Read, Reply, ResourceChange, Settings, Source, Stack,
+            StackEvent, TemplateDigests, TemplateSummary, TemplateText, What,
+        },
+    },
+};
+
+/// Resources by name.
+type Resources = BTreeMap<String, String>;
+
+/// CloudFormation in memory.
+#[derive(Clone, Debug, Default)]
+pub struct FakeStacks {
+    /// Stacks by name.
+    pub stacks: BTreeMap<String, FakeStack>,
+    /// The texts of templates of Releases, by the id of their file.
+    pub sources: BTreeMap<Sha256, String>,
+    /// The texts of templates in the artifact bucket.
+    pub kept: Vec<String>,
+    /// Resources that fail, each with its reason.
+    pub failing: BTreeMap<String, String>,
+    /// The names of the executed change sets, in order.
+    pub executed: Vec<String>,
+    /// Whether operations are held.
+    pub is_held: bool,
+    serial: u32,
+}
+
+/// A stack.
+#[derive(Clone, Debug, Default)]
+pub struct FakeStack {
+    /// As AWS reports it.
+    pub stack: Stack,
+    /// The text of its template.
+    pub text: String,
+    /// Its resources.
+    pub resources: Resources,
+    /// Its change sets by name, with what they lead to.
+    pub change_sets: BTreeMap<String, (ChangeSet, Draft)>,
+    /// Its events, the newest first.
+    pub events: Vec<StackEvent>,
+    operation: Option<Operation>,
+}
+
+/// What a change set leads to.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    text: String,
+    resources: Resources,
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+struct Operation {
+    settles_in: u32,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Changed(Box<Draft>, String),
+    Cancelled,
+    Deleted,
+}
+
+impl FakeStacks {
+    /// Lets AWS work on.
+    pub fn tick(&mut self, now: Timestamp) {
+        if self.is_held {
+            return;
+        }
+        for name in self.stacks.keys().cloned().collect::<Vec<_>>() {
+            let failing = self.failing.clone();
+            let Some(stack) = self.stacks.get_mut(&name) else {
+                continue;
+            };
+            for (change_set, _) in stack.change_sets.values_mut() {
+                if change_set.status == "CREATE_IN_PROGRESS" {
+                    complete(change_set);
+                }
+            }
+            let Some(operation) = &mut stack.operation else {
+                continue;
+            };
+            operation.settles_in = operation.settles_in.saturating_sub(1);
+            if operation.settles_in > 0 {
+                continue;
+            }
+            let operation = stack.operation.take().expect("an operation");
+            if matches!(operation.end, End::Deleted) {
+                self.stacks.remove(&name);
+            } else {
+                stack.end(operation.end, &failing, now);
+            }
+        }
+    }
+
+    /// Whether an operation or change set is in progress.
+    pub fn is_busy(&self) -> bool {
+        let pending = |it: &FakeStack| {
+            let mut change_sets = it.change_sets.values();
+            it.operation.is_some() || change_sets.any(|it| it.0.status == "CREATE_IN_PROGRESS")
+        };
+        self.stacks.values().any(pending)
+    }
+
+    pub fn read(&self, Read { stack, what }: &Read) -> Found {
+        let found = self.stacks.get(stack);
+        let what = match what {
+            What::Stack => FoundWhat::Stack(found.map(|it| Box::new(it.described()))),
+            What::Template(_) => {
+                let text = found.map_or("", |it| it.text.as_str());
+                FoundWhat::Template(TemplateDigests::of(text))
+            }
+            What::Source(file) => FoundWhat::Source(file.id(), summary(&self.sources[&file.id()])),
+            What::ChangeSet(name) => {
+                let mut all = found.into_iter().flat_map(|it| it.change_sets.values());
+                let of = |id: &str| id == name || id.contains(&format!("/{name}/"));
+                let found = all.find(|(it, _)| of(&it.id));
+                FoundWhat::ChangeSet(name.clone(), found.map(|it| Box::new(it.0.clone())))
+            }
+            What::Events { token, .. } => {
+                let events = found.map_or(&[][..], |it| &it.events).iter();
+                let of = events.filter(|it| it.token.as_ref() == Some(token));
+                FoundWhat::Events(token.clone(), of.cloned().collect())
+            }
+        };
+        Found {
+            stack: stack.clone(),
+            what,
+        }
+    }
+
+    /// Carries out an action. Asserts that a change set is on record before it is created, and with its changes
+    /// before it is executed.
+    pub fn perform(
+        &mut self,
+        stack: &str,
+        action: &Action,
+        status: &TargetStatus,
+    ) -> Result<Reply, CallError> {
+        let on_record = |name: &str| status.proposals.iter().find(|it| it.name == name);
+        match action {
+            Action::CreateChangeSet(new) => {
+                let is_restore = new.name.starts_with("sluice-restore-");
+                assert!(is_restore || on_record(&new.name).is_some(), "{}", new.name);
+                self.create_change_set(stack, new)?;
+            }
+            Action::Execute { change_set, token } => {
+                let is_restore = token.starts_with("sluice-restore-");
+                let planned = on_record(token).is_some_and(|it| it.planned.is_some());
+                assert!(is_restore || planned, "{token}");
+                self.execute(stack, change_set, token)?;
+            }
+            Action::DeleteChangeSet { change_set } => {
+                if let Some(found) = self.stacks.get_mut(stack) {
+                    found.change_sets.retain(|_, it| it.0.id != *change_set);
+                }
+            }
+            Action::CancelUpdate { .. } => {
+                let found = self.stacks.get_mut(stack).expect("a stack");
+                if found.stack.status != "UPDATE_IN_PROGRESS" {
+                    return Err(refused(
+                        "cloudformation:CancelUpdateStack",
+                        stack,
+                        CallErrorKind::Stale,
+                    ));
+                }
+                found.stack.status = "UPDATE_ROLLBACK_IN_PROGRESS".into();
+                found.begin(End::Cancelled);
+            }
+            Action::Delete { .. } => {
+                let Some(found) = self.stacks.get_mut(stack) else {
+                    return Ok(Reply {
+                        is_aws_working: true,
+                    });
+                };
+                if found.stack.status == "REVIEW_IN_PROGRESS" {
+                    self.stacks.remove(stack);
+                } else {
+                    found.stack.status = "DELETE_IN_PROGRESS".into();
+                    found.begin(End::Deleted);
+                }
+            }
+        }
+        let is_aws_working = !matches!(action, Action::DeleteChangeSet { .. });
+        Ok(Reply { is_aws_working })
+    }
+
+    fn create_change_set(&mut self, name: &str, new: &ChangeSetToCreate) -> Result<(), CallError> {
+        let operation = "cloudformation:CreateChangeSet";
+        let text = match &new.template {
+            TemplateText::OfRelease(file) => self.sources[&file.id()].clone(),
+            TemplateText::Kept(digests) => {
+                let mut kept = self.kept.iter();
+                let found = kept.find(|text| TemplateDigests::of(text) == *digests);
+                found.expect("a kept template").clone()
+            }
+        };
+        self.serial += 1;
+        let serial = self.serial;
+        let arn = format!(
+            "arn:aws:cloudformation:eu-west-1:222222222222:changeSet/{}/{serial}",
+            new.name
+        );
+        let exists = self
+            .stacks
+            .get(name)
+            .is_some_and(|it| it.stack.status != "REVIEW_IN_PROGRESS");
+        if new.creates == exists {
+            return Err(refused(operation, name, CallErrorKind::Invalid));
+        }
+        let found = self
+            .stacks
+            .entry(name.to_owned())
+            .or_insert_with(|| FakeStack {
+                stack: Stack {
+                    id: format!(
+                        "arn:aws:cloudformation:eu-west-1:222222222222:stack/{name}/{serial}"
+                    ),
+                    status: "REVIEW_IN_PROGRESS".into(),
+                    ..Stack::default()
+                },
+                ..FakeStack::default()
+            });
+        if found.operation.is_some() {
+            return Err(refused(operation, name, CallErrorKind::Busy));
+        }
+        if found.change_sets.contains_key(&new.name) {
+            return Ok(());
+        }
+        let mut settings = new.settings.clone();
+        for (name, value) in &mut settings.parameters {
+            if *value == ParameterValue::Previous {
+                *value = ParameterValue::Value(found.stack.parameters[name].clone());
+            }
+        }
+        let resources = resources(&text, &settings);
+        let changes = changes(&found.resources, &resources);
+        let change_set = ChangeSet {
+            id: arn,
+            stack: found.stack.id.clone(),
+            status: "CREATE_IN_PROGRESS".into(),
+            execution: "UNAVAILABLE".into(),
+            changes,
+            ..ChangeSet::default()
+        };
+        let draft = Draft {
+            text,
+            resources,
+            settings,
+        };
+        found
+            .change_sets
+            .insert(new.name.clone(), (change_set, draft));
+        Ok(())
+    }
+
+    fn execute(&mut self, stack: &str, arn: &str, token: &str) -> Result<(), CallError> {
+        let operation = "cloudformation:ExecuteChangeSet";
+        let found = self.stacks.get_mut(stack).expect("a stack");
+        if found.operation.is_some() {
+            return Err(refused(operation, stack, CallErrorKind::Busy));
+        }
+        let Some((change_set, draft)) = found.change_sets.get(token).cloned() else {
+            return Err(refused(operation, stack, CallErrorKind::NotFound));
+        };
+        assert_eq!(change_set.id, arn);
+        if change_set.execution != "AVAILABLE" {
+            return Err(refused(operation, stack, CallErrorKind::Stale));
+        }
+        assert!(
+            !self.executed.contains(&token.to_owned()),
+            "{token} is executed twice"
+        );
+        self.executed.push(token.to_owned());
+        for (name, (other, _)) in &mut found.change_sets {
+            let execution = if name == token {
+                "EXECUTE_IN_PROGRESS"
+            } else {
+                "OBSOLETE"
+            };
+            execution.clone_into(&mut other.execution);
+        }
+        let is_new = found.stack.status == "REVIEW_IN_PROGRESS";
+        let status = if is_new {
+            "CREATE_IN_PROGRESS"
+        } else {
+            "UPDATE_IN_PROGRESS"
+        };
+        status.clone_into(&mut found.stack.status);
+        found.stack.change_set = Some(arn.to_owned());
+        if is_new {
+            found.stack.tags.clone_from(&draft.settings.tags);
+            found.stack.role = Some(draft.settings.role.clone());
+        }
+        found.begin(End::Changed(Box::new(draft), token.to_owned()));
+        Ok(())
+    }
+}
+
+impl FakeStack {
+    /// A stack without resources and tags.
+    pub fn in_state(status: &str) -> Self {
+        let stack = Stack {
+            status: status.into(),
+            ..Stack::default()
+        };
+        Self {
+            stack,
+            ..Self::default()
+        }
+    }
+
+    /// As AWS describes it.
+    fn described(&self) -> Stack {
+        let is_review = self.stack.status == "REVIEW_IN_PROGRESS";
+        let pending = self.change_sets.keys().filter(|_| is_review);
+        Stack {
+            pending: pending.cloned().collect(),
+            ..self.stack.clone()
+        }
+    }
+
+    fn begin(&mut self, end: End) {
+        self.operation = Some(Operation { settles_in: 2, end });
+    }
+
+    fn end(&mut self, end: End, failing: &BTreeMap<String, String>, now: Timestamp) {
+        let is_new = self.stack.status == "CREATE_IN_PROGRESS";
+        self.stack.changed_at = Some(now);
+        let End::Changed(draft, token) = end else {
+            self.stack.status = "UPDATE_ROLLBACK_COMPLETE".into();
+            return;
+        };
+        let changed = draft.resources.iter();
+        let mut changed = changed.filter(|(name, value)| self.resources.get(*name) != Some(*value));
+        let failed = changed.find_map(|(name, _)| Some((name, failing.get(name)?)));
+        if let Some((_, (change_set, _))) = self
+            .change_sets
+            .iter_mut()
+            .find(|(name, _)| **name == token)
+        {
+            let execution = if failed.is_some() {
+                "EXECUTE_FAILED"
+            } else {
+                "EXECUTE_COMPLETE"
+            };
+            execution.clone_into(&mut change_set.execution);
+        }
+        if let Some((name, reason)) = failed {
+            let event = StackEvent {
+                at: Some(now),
+                logical_id: name.clone(),
+                resource_type: resource_type(name).into(),
+                status: if is_new {
+                    "CREATE_FAILED"
+                } else {
+                    "UPDATE_FAILED"
+                }
+                .into(),
+                reason: Some(reason.clone()),
+                token: Some(token),
+                ..StackEvent::default()
+            };
+            self.events.insert(0, event);
+            self.stack.status = if is_new {
+                "ROLLBACK_COMPLETE"
+            } else {
+                "UPDATE_ROLLBACK_COMPLETE"
+            }
+            .into();
+            return;
+        }
+        self.stack.status = if is_new {
+            "CREATE_COMPLETE"
+        } else {
+            "UPDATE_COMPLETE"
+        }
+        .into();
+        let Draft {
+            text,
+            resources,
+            settings,
+        } = *draft;
+        self.text = text;
+        self.resources = resources;
+        self.stack.parameters = values(&settings);
+        self.stack.tags = settings.tags;
+        self.stack.role = Some(settings.role);
+        self.stack.capabilities = settings.capabilities;
+        self.stack.notifications = settings.notifications;
+    }
+}
+
+fn complete(change_set: &mut ChangeSet) {
+    if change_set.changes.is_empty() {
+        change_set.status = "FAILED".into();
+        change_set.reason = Some("The submitted information didn't contain changes.".into());
+    } else {
+        change_set.status = "CREATE_COMPLETE".into();
+        change_set.execution = "AVAILABLE".into();
+    }
+}
+
+fn refused(operation: &str, stack: &str, kind: CallErrorKind) -> CallError {
+    CallError::new(operation, stack, kind, "refused")
+}
+
+fn values(settings: &Settings) -> BTreeMap<String, String> {
+    let value = |value: &ParameterValue| match value {
+        ParameterValue::Value(value) => value.clone(),
+        ParameterValue::Previous => unreachable!("previous values are filled in"),
+    };
+    let parameters = settings.parameters.iter();
+    parameters
+        .map(|(name, it)| (name.clone(), value(it)))
+        .collect()
+}
+
+fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(": "))
+}
+
+fn resources(text: &str, settings: &Settings) -> Resources {
+    let values = values(settings);
+    let value = |value: &str| match value.strip_prefix('$') {
+        Some(name) => values[name].clone(),
+        None => value.to_owned(),
+    };
+    lines(text)
+        .map(|(name, it)| (name.to_owned(), value(it)))
+        .collect()
+}
+
+fn resource_type(name: &str) -> &'static str {
+    if name.starts_with("Table") {
+        "AWS::DynamoDB::Table"
+    } else {
+        "AWS::SQS::Queue"
+    }
+}
+
+fn changes(now: &Resources, wanted: &Resources) -> Vec<ResourceChange> {
+    let of = |action: &str, name: &String| ResourceChange {
+        action: action.into(),
+        logical_id: name.clone(),
+        resource_type: resource_type(name).into(),
+        ..ResourceChange::default()
+    };
+    let mut changes = Vec::new();
+    for (name, value) in wanted {
+        match now.get(name) {
+            None => changes.push(of("Add", name)),
+            Some(before) if before != value => {
+                let is_replaced = name.starts_with("Table");
+                let detail = PropertyChange {
+                    attribute: "Properties".into(),
+                    path: "/Properties/Value".into(),
+                    recreation: if is_replaced { "Always" } else { "Never" }.into(),
+                    before: Some(before.clone()),
+                    after: Some(value.clone()),
+                    ..PropertyChange::default()
+                };
+                changes.push(ResourceChange {
+                    replacement: Some(if is_replaced { "True" } else { "False" }.into()),
+                    details: vec![detail],
+                    ..of("Modify", name)
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    let removed = now.keys().filter(|name| !wanted.contains_key(*name));
+    changes.extend(removed.map(|name| of("Remove", name)));
+    changes
+}
+
+fn summary(text: &str) -> Source {
+    if text.starts_with("invalid") {
+        return Source::Invalid("Template format error".into());
+    }
+    let parameters = lines(text).filter_map(|(_, value)| value.strip_prefix('$'));
+    let parameters = parameters.map(|name| (name.to_owned(), DeclaredParameter::default()));
+    let needs_iam = lines(text).any(|(name, _)| name.starts_with("Role"));
+    let capability = needs_iam.then(|| "CAPABILITY_IAM".to_owned());
+    Source::Template {
+        digests: TemplateDigests::of(text),
+        summary: Box::new(TemplateSummary {
+            parameters: parameters.collect(),
+            capabilities: capability.into_iter().collect(),
+            ..TemplateSummary::default()
+        }),
+    }
+}

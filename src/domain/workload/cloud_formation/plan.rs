@@ -1,0 +1,84 @@
+//! The plan for a stack.
+
+use super::{
+    begin::digest, changes, desired::DesiredStack, propose::changes_of, state::existing, view::View,
+};
+use crate::{
+    api::v1alpha1::{PlannedChange, ReleaseRef},
+    domain::{
+        digest::Sha256,
+        workload::change::{Part, change},
+    },
+};
+
+/// The stack's part of the plan.
+pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
+    let name = &want.stack_name;
+    let component = &want.component;
+    let stack = existing(view.observed.stack(name).flatten());
+    let live = stack.map(|stack| {
+        let template = view.observed.template(name).map(|it| it.exact);
+        (
+            &stack.id,
+            template,
+            &stack.parameters,
+            &stack.tags,
+            &stack.role,
+        )
+    });
+    let live = Sha256::of_json(&live);
+    let wanted = digest(want, view);
+    if want.needs_output().is_some() {
+        let changes = deferred(want, stack.is_some());
+        let verb = if stack.is_some() { "update" } else { "create" };
+        return Part {
+            summary: format!("{component}: will {verb} stack {name} once outputs are known"),
+            changes,
+            wanted,
+            live,
+        };
+    }
+    let found = changes_of(want, release, view).unwrap_or_default();
+    let mut changes = changes::planned(want, &found);
+    let planned = view
+        .status
+        .proposal(component, release)
+        .and_then(|it| it.planned.clone());
+    let is_executed = planned.as_deref().is_some_and(|it| it != changes::NONE);
+    if found.is_empty() && is_executed {
+        let outputs = change(component, "Update", name, Some("outputs"), (None, None));
+        changes.push(outputs);
+    }
+    let summary = match (found.as_slice(), stack) {
+        ([], Some(_)) if is_executed => format!("{component}: will change outputs of stack {name}"),
+        ([], Some(_)) => format!("{component}: no change"),
+        (found, Some(_)) => format!("{component}: will {}", changes::counted(found)),
+        (found, None) => format!(
+            "{component}: will create stack {name} with {} resources",
+            found.len()
+        ),
+    };
+    Part {
+        summary,
+        changes,
+        wanted: Sha256::of_json(&(wanted, planned)),
+        live,
+    }
+}
+
+/// What is known of the changes while a parameter needs an output of another component.
+fn deferred(want: &DesiredStack, exists: bool) -> Vec<PlannedChange> {
+    let action = if exists { "Update" } else { "Create" };
+    let parameters = want.deferred.iter().map(|(name, template)| {
+        let field = format!("parameters.{name}");
+        let values = (None, Some(template.to_string()));
+        change(
+            &want.component,
+            action,
+            &want.stack_name,
+            Some(&field),
+            values,
+        )
+    });
+    parameters.collect()
+}

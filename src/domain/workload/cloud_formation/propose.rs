@@ -1,0 +1,265 @@
+//! Change sets as proposals: created for a plan, compared, and deleted once nothing needs them.
+
+use std::collections::BTreeSet;
+
+use super::{
+    action::{Action, ChangeSetToCreate, TemplateText},
+    begin::{CHANGE_SET_PREFIX, INVENTORY, live_reads, read, unchanged},
+    changes::{self, Change, Incomplete},
+    desired::DesiredStack,
+    observed::{Observed, What},
+    stack::{ChangeSet, Stack},
+    state::{State, change_set_name, existing, is_change_set_pending, state},
+    view::{Next, View},
+    waits,
+};
+use crate::{
+    api::v1alpha1::{ComponentStatus, Proposal, ReleaseRef},
+    domain::{digest::Sha256, ownership::Owner},
+};
+
+/// The change set that the plan needs: the one on record with what is known of it now, or a new one with this
+/// number.
+pub fn proposal(
+    want: &DesiredStack,
+    release: &ReleaseRef,
+    serial: i64,
+    view: View<'_>,
+) -> Option<Proposal> {
+    let observed = view.observed;
+    let name = &want.stack_name;
+    if want.needs_output().is_some() || !live_reads(name, observed).is_empty() {
+        return None;
+    }
+    if unchanged(want, last(want, view), view).is_some() {
+        return None;
+    }
+    let stack = existing(observed.stack(name)?);
+    let inputs = inputs(want, stack, observed)?;
+    let on_record = view.status.proposal(&want.component, release);
+    // Once the run executes it, the stack differs from what it was made for. Another attempt needs a new one.
+    let run = view.status.run.as_ref();
+    let is_running =
+        run.is_some_and(|it| it.finished_at.is_none() && it.release.uid == release.uid);
+    if let Some(it) = on_record.filter(|_| is_running)
+        && stack.is_some_and(|stack| is_of(stack.change_set.as_deref(), &it.name))
+    {
+        return Some(it.clone());
+    }
+    let on_record = on_record.filter(|it| it.inputs == inputs);
+    if let Some(it) = on_record {
+        match observed.change_set(name, &it.name) {
+            None => return Some(it.clone()),
+            Some(None) if it.planned.is_none() => return Some(it.clone()),
+            Some(Some(found)) if is_usable(found) => {
+                let planned = planned(found, name, observed);
+                return Some(Proposal {
+                    planned: planned.or_else(|| it.planned.clone()),
+                    ..it.clone()
+                });
+            }
+            Some(None) if it.planned.as_deref() == Some(changes::NONE) => {
+                return Some(it.clone());
+            }
+            Some(_) => {}
+        }
+    }
+    Some(Proposal {
+        component: want.component.clone(),
+        kind: INVENTORY.to_owned(),
+        resource: name.clone(),
+        name: format!(
+            "{CHANGE_SET_PREFIX}{}-{serial}-{}",
+            id(release),
+            &inputs[..12]
+        ),
+        serial,
+        release: release.clone(),
+        inputs,
+        planned: None,
+    })
+}
+
+/// The beginning of the Release's uid, in characters that the name of a change set may have.
+fn id(release: &ReleaseRef) -> String {
+    Sha256::of(release.uid.as_bytes()).short()
+}
+
+/// What the last successful run left of the component.
+fn last<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a ComponentStatus> {
+    let run = view
+        .status
+        .run
+        .as_ref()
+        .filter(|run| run.step == "Succeeded")?;
+    run.components.iter().find(|it| it.name == want.component)
+}
+
+/// Digest of everything that CloudFormation computes the changes from.
+fn inputs(want: &DesiredStack, stack: Option<&Stack>, observed: &Observed) -> Option<String> {
+    let template = observed.source_digests(&want.source)?;
+    let live = stack.map(|stack| (&stack.id, &stack.change_set, &stack.parameters, &stack.tags));
+    let now = observed
+        .template(&want.stack_name)
+        .filter(|_| stack.is_some());
+    let now = now.map(|now| now.exact);
+    let inputs = (
+        template.exact,
+        &want.settings,
+        want.imports_existing,
+        live,
+        now,
+    );
+    Some(Sha256::of_json(&inputs).to_string())
+}
+
+/// Whether the ARN is that of the change set with this name.
+pub fn is_of(arn: Option<&str>, name: &str) -> bool {
+    arn.and_then(change_set_name) == Some(name)
+}
+
+/// Whether the change set is computed, being computed or without changes; not if it failed or is outdated.
+fn is_usable(found: &ChangeSet) -> bool {
+    let executable = [
+        "AVAILABLE",
+        "UNAVAILABLE",
+        "EXECUTE_IN_PROGRESS",
+        "EXECUTE_COMPLETE",
+    ];
+    match found.status.as_str() {
+        "CREATE_COMPLETE" => executable.contains(&found.execution.as_str()),
+        "FAILED" => true,
+        _ => is_change_set_pending(found),
+    }
+}
+
+/// The digest of the changes, once they are known.
+fn planned(found: &ChangeSet, stack: &str, observed: &Observed) -> Option<String> {
+    if found.is_empty() {
+        return Some(changes::NONE.to_owned());
+    }
+    let changes = known(found, stack, observed)?;
+    Some(changes::digest(&changes).to_string())
+}
+
+/// The changes, once they are known.
+fn known<'a>(found: &'a ChangeSet, stack: &str, observed: &'a Observed) -> Option<Vec<Change<'a>>> {
+    if found.status != "CREATE_COMPLETE" {
+        return None;
+    }
+    changes::collect(found, stack, observed).ok()
+}
+
+/// The changes of the change set on record, once they are known.
+pub fn changes_of<'a>(
+    want: &DesiredStack,
+    release: &ReleaseRef,
+    view: View<'a>,
+) -> Option<Vec<Change<'a>>> {
+    let proposal = view.status.proposal(&want.component, release)?;
+    let found = view
+        .observed
+        .change_set(&want.stack_name, &proposal.name)
+        .flatten();
+    match found {
+        Some(found) if !found.is_empty() => known(found, &want.stack_name, view.observed),
+        _ => (proposal.planned.as_deref() == Some(changes::NONE)).then(Vec::new),
+    }
+}
+
+/// The next read or action until CloudFormation has computed the change set.
+pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next {
+    let (name, observed) = (&want.stack_name, view.observed);
+    let stack = observed.stack(name).flatten();
+    let is_executed = stack.is_some_and(|stack| {
+        is_of(stack.change_set.as_deref(), &proposal.name) && existing(Some(stack)).is_some()
+    });
+    if is_executed || proposal.planned.as_deref() == Some(changes::NONE) {
+        return Next::Ready;
+    }
+    let Some(found) = observed.change_set(name, &proposal.name) else {
+        return Next::Read(read(name, What::ChangeSet(proposal.name.clone())));
+    };
+    let Some(found) = found else {
+        if let Some(stack) = stack.filter(|stack| state(&stack.status) == State::Working) {
+            return Next::Wait(waits::for_other(name, stack));
+        }
+        return Next::Act(create(want, proposal, existing(stack).is_none()));
+    };
+    if is_change_set_pending(found) {
+        return Next::Wait(waits::for_change_set(name));
+    }
+    if found.is_empty() {
+        return Next::Ready;
+    }
+    if found.status != "CREATE_COMPLETE" {
+        let reason = found.reason.as_deref().unwrap_or("AWS gives no reason");
+        return Next::Fail(format!("stack {name} can't be changed: {reason}"));
+    }
+    match changes::collect(found, name, observed) {
+        Err(incomplete) => next_of(name, incomplete),
+        Ok(changes) => {
+            let field = format!("spec.components[{}].cloudFormation.allow", want.component);
+            match changes::refusal(&changes, &want.allow, &BTreeSet::new(), &field) {
+                Some(why) => Next::Fail(format!("stack {name} can't be changed: {why}")),
+                None => Next::Ready,
+            }
+        }
+    }
+}
+
+/// What an incomplete list of changes needs.
+pub fn next_of(stack: &str, incomplete: Incomplete) -> Next {
+    match incomplete {
+        Incomplete::Unread(arn) => Next::Read(read(stack, What::ChangeSet(arn))),
+        Incomplete::Pending(_) => Next::Wait(waits::for_change_set(stack)),
+        Incomplete::Failed(why) => Next::Fail(format!("stack {stack} can't be changed: {why}")),
+    }
+}
+
+fn create(want: &DesiredStack, proposal: &Proposal, creates: bool) -> Action {
+    Action::CreateChangeSet(Box::new(ChangeSetToCreate {
+        name: proposal.name.clone(),
+        creates,
+        template: TemplateText::OfRelease(Box::new(want.source.clone())),
+        settings: want.settings.clone(),
+        imports_existing: want.imports_existing,
+    }))
+}
+
+/// The next read or action until the change set is gone, and the stack that AWS made only for it.
+pub fn withdraw(proposal: &Proposal, owner: &Owner, observed: &Observed) -> Next {
+    let name = &proposal.resource;
+    let Some(stack) = observed.stack(name) else {
+        return Next::Read(read(name, What::Stack));
+    };
+    let Some(stack) = stack else {
+        return Next::Ready;
+    };
+    let is_review = state(&stack.status) == State::Review;
+    if !is_review && owner.refusal(&stack.tags).is_some() {
+        return Next::Ready;
+    }
+    let Some(found) = observed.change_set(name, &proposal.name) else {
+        return Next::Read(read(name, What::ChangeSet(proposal.name.clone())));
+    };
+    let Some(found) = found else {
+        return Next::Ready;
+    };
+    if is_change_set_pending(found) {
+        return Next::Wait(waits::for_change_set(name));
+    }
+    // AWS keeps what was executed as history.
+    if found.execution.starts_with("EXECUTE_") {
+        return Next::Ready;
+    }
+    if is_review && stack.pending == [proposal.name.clone()] {
+        return Next::Act(Action::Delete {
+            stack: stack.id.clone(),
+            token: proposal.name.clone(),
+        });
+    }
+    Next::Act(Action::DeleteChangeSet {
+        change_set: found.id.clone(),
+    })
+}

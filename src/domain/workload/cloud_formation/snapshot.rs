@@ -1,0 +1,30 @@
+//! The state of a stack before a run.
+
+use serde::{Deserialize, Serialize};
+
+use super::{digests::TemplateDigests, stack::Settings};
+use crate::api::v1alpha1::Allow;
+
+/// The state of a stack before a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StackSnapshot {
+    /// The stack's name.
+    pub stack_name: String,
+    /// The stack, if it existed.
+    pub before: Option<FormerStack>,
+    /// The resources that a change may replace or delete, also while it is restored.
+    pub allow: Allow,
+}
+
+/// A stack before a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerStack {
+    /// Its ARN.
+    pub id: String,
+    /// The digests of its template, by which the artifact bucket of the Target keeps the text.
+    pub template: TemplateDigests,
+    /// Its other settings. A parameter whose value AWS does not show keeps the value that it has.
+    pub settings: Settings,
+}
