@@ -17,12 +17,19 @@ describe = _ACTION_HANDLERS["DescribeStackDriftDetectionStatus"]
 # Steps of the stack's pace that a detection takes.
 STEPS = 5
 begun = {}
+# A later hold of the stack does not hold these any more.
+complete = set()
 
 
 def is_in_progress(detection):
-    stack_id, end = begun.get(detection, ("", 0))
-    name = stack_id.split("/")[1] if stack_id else ""
-    return end > time.monotonic() or bool(name and control.held(name, name, "Drift"))
+    if detection not in begun or detection in complete:
+        return False
+    stack_id, end = begun[detection]
+    name = stack_id.split("/")[1]
+    if end > time.monotonic() or control.held(name, name, "Drift"):
+        return True
+    complete.add(detection)
+    return False
 
 
 def detect_stack_drift(params):
