@@ -14,7 +14,7 @@ use std::{
 mod tests;
 
 use super::{
-    check::{DesiredAlarms, DesiredHttp, DesiredMetric, StageCheck, StageCheckKind},
+    check::StageCheck,
     duration::duration,
     grants::Permissions,
     invalid::{Invalid, Problems},
@@ -25,7 +25,7 @@ use super::{
     workload::{component::DesiredComponent, scope::Scope, spec},
 };
 use crate::api::v1alpha1::{
-    Check, Component, ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage,
+    Component, ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage,
     TargetSpec,
 };
 
@@ -56,17 +56,35 @@ impl Desired {
             .find_map(DesiredComponent::needs_output)
     }
 
+    /// Whether no component and no check needs an output any more.
+    pub fn is_resolved(&self) -> bool {
+        let mut checks = self.checks.iter();
+        self.needs_output().is_none() && checks.all(|check| check.needed_outputs().is_empty())
+    }
+
     /// The desired state with the outputs of the components that have these statuses in a run.
     pub fn resolve(&self, statuses: &[ComponentStatus]) -> Cow<'_, Self> {
-        if self.needs_output().is_none() {
+        if self.is_resolved() {
             return Cow::Borrowed(self);
         }
         let outputs = self.outputs(statuses);
         let components = self.components.iter();
+        let checks = self.checks.iter();
         Cow::Owned(Self {
             components: components.map(|it| it.resolve(&outputs)).collect(),
+            checks: checks.map(|it| it.resolve(&outputs)).collect(),
             ..self.clone()
         })
+    }
+
+    /// The outputs of this component that other components and checks still wait for.
+    pub fn awaited_outputs(&self, component: &str) -> BTreeSet<String> {
+        let of_components = self.components.iter();
+        let of_components = of_components.flat_map(DesiredComponent::needed_outputs);
+        let of_checks = self.checks.iter().flat_map(StageCheck::needed_outputs);
+        let needed = of_components.chain(of_checks);
+        let of_component = needed.filter(|needed| needed.component == component);
+        of_component.map(|needed| needed.output.clone()).collect()
     }
 
     /// The outputs of the components with these statuses.
@@ -180,7 +198,7 @@ pub fn examine(
     let variables = with_outputs(variables.clone(), &components, target);
     let mut checks = Vec::new();
     for check in &stage.checks {
-        let made = stage_check(check, &variables).map_err(|invalid| {
+        let made = StageCheck::new(check, &variables).map_err(|invalid| {
             let (stage, check) = (&stage.name, &check.name);
             let field = format!("spec.stages[{stage}].checks[{check}].{}", invalid.field);
             Invalid::new(field, invalid.message)
@@ -290,24 +308,11 @@ fn with_outputs<'a>(
 ) -> Variables {
     for component in components {
         variables.add_outputs(&component.name, component.outputs(target));
+        if component.has_open_outputs() {
+            variables.add_open(&component.name);
+        }
     }
     variables
-}
-
-/// A check of the stage as a whole; `None` for a check of a component. The field of an error is relative to
-/// the check.
-fn stage_check(check: &Check, variables: &Variables) -> Result<Option<StageCheck>, Invalid> {
-    let kind = if let Some(alarms) = &check.alarms {
-        DesiredAlarms::new(alarms, variables).map(StageCheckKind::Alarms)
-    } else if let Some(metric) = &check.metric {
-        DesiredMetric::new(metric, variables).map(|it| StageCheckKind::Metric(Box::new(it)))
-    } else if let Some(http) = &check.http {
-        DesiredHttp::new(http, variables).map(|it| StageCheckKind::Http(Box::new(it)))
-    } else {
-        return Ok(None);
-    };
-    let name = check.name.clone();
-    Ok(Some(StageCheck { name, kind: kind? }))
 }
 
 /// The stage of a Target, also if the Release has it under its name from before a rename.

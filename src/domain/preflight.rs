@@ -263,7 +263,7 @@ fn too_short(examined: &Examined) -> Vec<(String, String)> {
             let why = metric.refuse_bake(bake)?;
             Some((check.name.clone(), why))
         }
-        StageCheckKind::Alarms(_) | StageCheckKind::Http(_) => None,
+        StageCheckKind::Alarms(_) | StageCheckKind::Http(_) | StageCheckKind::Deferred(_) => None,
     };
     examined.checks.iter().filter_map(short).collect()
 }

@@ -18,6 +18,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     names: BTreeMap<String, Meaning>,
+    /// Components with outputs whose names are not known here.
+    open: BTreeSet<String>,
     /// Components whose outputs can't be used.
     others: BTreeSet<String>,
 }
@@ -50,16 +52,21 @@ impl fmt::Display for OutputRef {
 pub struct Outputs(BTreeMap<OutputRef, String>);
 
 impl Outputs {
+    /// The value of an output, if it is known.
+    pub fn get(&self, reference: &OutputRef) -> Option<&str> {
+        self.0.get(reference).map(String::as_str)
+    }
+
     /// Adds the outputs of a component.
-    pub fn add<'a>(
+    pub fn add(
         &mut self,
         component: &str,
-        outputs: impl IntoIterator<Item = (&'a str, String)>,
+        outputs: impl IntoIterator<Item = (impl Into<String>, String)>,
     ) {
         let of_component = outputs.into_iter().map(|(output, value)| {
             let reference = OutputRef {
                 component: component.to_owned(),
-                output: output.to_owned(),
+                output: output.into(),
             };
             (reference, value)
         });
@@ -89,7 +96,12 @@ impl Template {
 
     /// The first output that is not yet substituted.
     pub fn deferred(&self) -> Option<&OutputRef> {
-        self.0.iter().find_map(|piece| match piece {
+        self.references().next()
+    }
+
+    /// The outputs that are not yet substituted.
+    pub fn references(&self) -> impl Iterator<Item = &OutputRef> {
+        self.0.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Output(reference) => Some(reference),
         })
@@ -161,6 +173,11 @@ impl Variables {
         }
     }
 
+    /// Adds a component with further outputs, whose names and values are known only once it serves.
+    pub fn add_open(&mut self, component: &str) {
+        self.open.insert(component.to_owned());
+    }
+
     /// `text` with every known name replaced.
     pub fn template(&self, text: &str) -> Result<Template, SubstitutionError> {
         let mut pieces = Vec::new();
@@ -178,10 +195,10 @@ impl Variables {
                 }
                 Some(end) if rest.starts_with("$(") => {
                     match self.get(&rest[open..end])? {
-                        Meaning::Known(value) => expanded.push_str(value),
+                        Meaning::Known(value) => expanded.push_str(&value),
                         Meaning::Deferred(reference) => {
                             pieces.push(Piece::Text(std::mem::take(&mut expanded)));
-                            pieces.push(Piece::Output(reference.clone()));
+                            pieces.push(Piece::Output(reference));
                         }
                     }
                     rest = &rest[end + 1..];
@@ -228,9 +245,21 @@ impl Variables {
         })
     }
 
-    fn get(&self, name: &str) -> Result<&Meaning, SubstitutionError> {
-        let meaning = self.names.get(name);
-        meaning.ok_or_else(|| {
+    /// The output of a component with open outputs that has this name.
+    fn open_output(&self, name: &str) -> Option<Meaning> {
+        let (component, output) = name.strip_prefix("components.")?.split_once(".outputs.")?;
+        let is_name = !output.is_empty() && output.chars().all(|c| c.is_ascii_alphanumeric());
+        (is_name && self.open.contains(component)).then(|| {
+            Meaning::Deferred(OutputRef {
+                component: component.to_owned(),
+                output: output.to_owned(),
+            })
+        })
+    }
+
+    fn get(&self, name: &str) -> Result<Meaning, SubstitutionError> {
+        let known = self.names.get(name).cloned();
+        known.or_else(|| self.open_output(name)).ok_or_else(|| {
             let name = name.to_owned();
             let output = name.strip_prefix("components.");
             let component = output.and_then(|rest| rest.split('.').next());
@@ -317,5 +346,23 @@ mod tests {
         assert_eq!(template.resolve(&outputs), None);
         outputs.add("api", [("version", "7".to_owned())]);
         assert_eq!(template.resolve(&outputs).as_deref(), Some("dev-7"));
+    }
+
+    #[test]
+    fn component_with_open_outputs_has_every_name() {
+        let mut variables = Variables::default();
+        variables.add_open("infra");
+        let template = variables.template("$(components.infra.outputs.QueueUrl)");
+        let template = template.expect("a template");
+        let needed: Vec<String> = template.references().map(ToString::to_string).collect();
+        assert_eq!(needed, ["components.infra.outputs.QueueUrl"]);
+        for name in [
+            "components.web.outputs.Url",
+            "components.infra.outputs.a.b",
+            "components.infra.outputs.",
+        ] {
+            let error = variables.template(&format!("$({name})"));
+            assert!(error.is_err(), "{name}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod deployment;
 mod drift;
 mod gate;
 mod gitlab_connection;
+mod inventory;
 mod lambda;
 #[cfg(test)]
 mod note;
@@ -40,6 +41,7 @@ pub use deployment::*;
 pub use drift::*;
 pub use gate::*;
 pub use gitlab_connection::*;
+pub use inventory::*;
 pub use lambda::*;
 #[cfg(test)]
 pub use note::*;

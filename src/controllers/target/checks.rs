@@ -34,6 +34,15 @@ pub async fn evaluate(
                 .await
                 .map(|answer| http.evaluate(&answer)),
         },
+        // The engine asks only once the outputs are known.
+        StageCheckKind::Deferred(deferred) => {
+            let needed = deferred.needed.iter().map(|it| format!("$({it})"));
+            let needed: Vec<String> = needed.collect();
+            Ok(Verdict::Inconclusive(format!(
+                "{} is not known",
+                needed.join(" and ")
+            )))
+        }
     };
     let verdict = match verdict {
         Err(error) if error.kind == CallErrorKind::CalledOff => return Err(error),

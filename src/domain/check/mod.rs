@@ -25,6 +25,6 @@ pub use self::{
     cloudwatch::CLOUDWATCH_DELAY,
     http::DesiredHttp,
     metric::DesiredMetric,
-    stage::{StageCheck, StageCheckKind},
+    stage::{DeferredCheck, StageCheck, StageCheckKind},
     verdict::Verdict,
 };

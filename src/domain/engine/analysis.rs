@@ -9,7 +9,10 @@ use super::{
 use crate::{
     api::v1alpha1::RunStatus,
     domain::{
-        check::{Ask, CheckKey, CheckPhase, Moment, STAGE, ServedVersions, StageCheck, Verdict},
+        check::{
+            Ask, CheckKey, CheckPhase, DeferredCheck, Moment, STAGE, ServedVersions, StageCheck,
+            StageCheckKind, Verdict,
+        },
         desired::Desired,
         outcome::Outcome,
         reason::Reason,
@@ -30,9 +33,11 @@ impl Inputs<'_> {
         };
         let bake = desired.traffic.shortest_bake();
         let ask = |_: &StageCheck| Ask::Before { bake };
+        let is_known = |check: &&StageCheck| check.needed_outputs().is_empty();
         desired
             .checks
             .iter()
+            .filter(is_known)
             .map(|check| self.evaluate(check, moment, ask))
             .collect()
     }
@@ -104,7 +109,10 @@ impl Inputs<'_> {
             .checks
             .iter()
             .filter(|check| !(journal.metric_checks_skipped && check.waits_for_data()))
-            .map(|check| self.evaluate(check, moment, ask))
+            .map(|check| match &check.kind {
+                StageCheckKind::Deferred(deferred) => undefined(desired, check, deferred, moment),
+                _ => self.evaluate(check, moment, ask),
+            })
             .collect()
     }
 
@@ -134,6 +142,29 @@ impl Inputs<'_> {
             }),
         }
     }
+}
+
+/// The next step of a check whose outputs are not known. It begins once all components serve.
+fn undefined(
+    desired: &Desired,
+    check: &StageCheck,
+    deferred: &DeferredCheck,
+    moment: Moment,
+) -> Next {
+    let name = &check.name;
+    if let Some(why) = &deferred.problem {
+        return Next::Fail(format!("check {name} can't be made: {why}"));
+    }
+    let last = i64::try_from(desired.last_level()).unwrap_or_default();
+    if moment.phase != CheckPhase::AfterTraffic || moment.level < last {
+        return Next::Ready;
+    }
+    let needed = deferred.needed.iter().map(|it| format!("$({it})"));
+    let needed: Vec<String> = needed.collect();
+    Next::Fail(format!(
+        "check {name} can't be made: {} is not known, although its component serves",
+        needed.join(" and ")
+    ))
 }
 
 /// The versions that a check compares.

@@ -142,14 +142,24 @@ impl Inputs<'_> {
     /// The component statuses to record, if every component already is as desired.
     pub fn unchanged_components(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
         let components = desired.components.iter();
-        components.map(|want| self.unchanged(want)).collect()
+        components
+            .map(|want| self.unchanged(desired, want))
+            .collect()
     }
 
     /// The status to record for a component that already is as desired.
-    fn unchanged(&self, want: &DesiredComponent) -> Option<ComponentStatus> {
+    fn unchanged(&self, desired: &Desired, want: &DesiredComponent) -> Option<ComponentStatus> {
         let last = self.status.run.as_ref();
         let last = last.filter(|run| Step::of(run) == Some(Step::Succeeded))?;
-        want.unchanged(component(last, want), self.context(want.level))
+        let last = component(last, want);
+        let context = self.context(want.level);
+        let unchanged = want.unchanged(last, context)?;
+        let mut names = desired.awaited_outputs(&want.name);
+        names.extend(last.iter().flat_map(|last| last.outputs.keys().cloned()));
+        Some(ComponentStatus {
+            outputs: want.open_outputs(&names, context),
+            ..unchanged
+        })
     }
 
     /// Fills in the outputs of components that the run would not change. Those of changed components are
@@ -158,12 +168,12 @@ impl Inputs<'_> {
         let mut known: Vec<ComponentStatus> = Vec::new();
         let mut resolved = Cow::Borrowed(desired);
         for level in 0..=desired.last_level() {
-            if resolved.needs_output().is_none() {
+            if resolved.is_resolved() {
                 break;
             }
             let settled = resolved.level(level);
             let settled = settled.filter(|want| want.needs_output().is_none());
-            known.extend(settled.filter_map(|want| self.unchanged(want)));
+            known.extend(settled.filter_map(|want| self.unchanged(&resolved, want)));
             resolved = Cow::Owned(resolved.resolve(&known).into_owned());
         }
         resolved

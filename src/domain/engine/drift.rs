@@ -6,6 +6,8 @@
 //! - Values of environment variables appear nowhere.
 //! - An inconclusive check is recorded as such (`Drifted=Unknown`), and is never in sync.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -186,10 +188,12 @@ fn outputs_of(status: &TargetStatus, desired: &Desired) -> Vec<ComponentStatus> 
         let recorded = versions.find(|one| {
             one.release_uid == desired.release.uid && one.function_name == want.resource()
         });
-        let left = last_version(status, desired, want).map(str::to_owned);
+        let left = last_status(status, desired, want);
+        let version = left.and_then(|left| left.version.clone());
         ComponentStatus {
             name: want.name.clone(),
-            version: left.or(recorded.map(|one| one.version.clone())),
+            version: version.or(recorded.map(|one| one.version.clone())),
+            outputs: left.map_or_else(BTreeMap::new, |left| left.outputs.clone()),
             ..ComponentStatus::default()
         }
     };
@@ -202,8 +206,17 @@ fn last_version<'a>(
     desired: &Desired,
     want: &DesiredComponent,
 ) -> Option<&'a str> {
+    last_status(status, desired, want)?.version.as_deref()
+}
+
+/// What the last run left of a component, if that run delivered the checked Release.
+fn last_status<'a>(
+    status: &'a TargetStatus,
+    desired: &Desired,
+    want: &DesiredComponent,
+) -> Option<&'a ComponentStatus> {
     let run = status.run.as_ref()?;
     let delivered = run.release.uid == desired.release.uid;
     let run = Some(run).filter(|_| delivered && Step::of(run) == Some(Step::Succeeded))?;
-    component(run, want)?.version.as_deref()
+    component(run, want)
 }

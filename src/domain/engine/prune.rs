@@ -1,5 +1,7 @@
 //! Prune: deletes what a Release no longer has once its stage has succeeded, from the Target's status alone.
 
+use std::collections::BTreeMap;
+
 use super::{
     decision::Decision,
     inputs::{Next, next},
@@ -26,7 +28,7 @@ pub(super) fn decide_prune(
     observed: &Observation,
 ) -> Decision {
     let items = status.inventory.iter().filter(|item| item.needs_prune());
-    let nexts = items.clone().map(|item| {
+    let next_of = |item: &InventoryItem| {
         if !item.removed {
             return next(inventory::prune(item, &observed.components));
         }
@@ -34,7 +36,8 @@ pub(super) fn decide_prune(
             return next(inventory::delete(item, owner, &observed.components));
         }
         Next::Ready
-    });
+    };
+    let nexts = dependents_first(items.clone(), next_of);
     let remedy = "Fix the cause; Sluice retries until then, and the live Release is not affected";
     if let Some(decision) = delete_items(nexts, remedy, observed) {
         return decision;
@@ -52,6 +55,20 @@ pub(super) fn decide_prune(
         item.objects = inventory::objects_pruned(item, &observed.components);
     }
     Decision::Record(Box::new(status))
+}
+
+/// The next steps of the highest level that is not finished: what depends on other components goes before them.
+pub(super) fn dependents_first<'a>(
+    items: impl Iterator<Item = &'a InventoryItem>,
+    next: impl Fn(&InventoryItem) -> Next,
+) -> impl Iterator<Item = Next> {
+    let mut levels: BTreeMap<i64, Vec<Next>> = BTreeMap::new();
+    for item in items {
+        levels.entry(item.level).or_default().push(next(item));
+    }
+    let is_open = |nexts: &Vec<Next>| nexts.iter().any(|next| *next != Next::Ready);
+    let open = levels.into_values().rev().find(is_open);
+    open.into_iter().flatten()
 }
 
 /// Deletes the items in parallel; `None` once all of them are gone.

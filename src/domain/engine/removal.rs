@@ -7,7 +7,7 @@ use super::{
     decision::{Decision, Task},
     inputs::next,
     observation::Observation,
-    prune::{delete_items, is_deleted},
+    prune::{delete_items, dependents_first, is_deleted},
     step::Step,
 };
 use crate::{
@@ -48,8 +48,9 @@ pub fn decide_removal(
     let proposals = status.proposals.iter();
     let withdrawals =
         proposals.map(|it| next(inventory::withdraw(it, owner, &observed.components)));
-    let deletions = deleted_on_removal(policy, status)
-        .map(|item| next(inventory::delete(item, owner, &observed.components)));
+    let deletions = dependents_first(deleted_on_removal(policy, status), |item| {
+        next(inventory::delete(item, owner, &observed.components))
+    });
     delete_items(withdrawals, &remedy, observed)
         .or_else(|| delete_items(deletions, &remedy, observed))
         .unwrap_or_else(|| {

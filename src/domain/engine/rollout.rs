@@ -114,10 +114,18 @@ impl Inputs<'_> {
             Poll::Failed(why) => return self.failed(desired, journal, &why),
             Poll::Ready => {}
         }
-        match self.watch(desired, journal, traffic) {
+        let mut serving = journal.clone();
+        if shift.weight >= 100 {
+            let reads = self.record_outputs(desired, &mut serving);
+            if !reads.is_empty() {
+                return Decision::Observe(reads);
+            }
+        }
+        // Checks may use the outputs of the level that serves now.
+        match self.watch(&desired.resolve(&serving.components), journal, traffic) {
             Poll::Decided(decision) => decision,
             Poll::Failed(why) => self.failed(desired, journal, &why),
-            Poll::Ready => self.advance(desired, journal, traffic),
+            Poll::Ready => self.advance(desired, &serving, traffic),
         }
     }
 
@@ -272,6 +280,24 @@ impl Inputs<'_> {
 }
 
 impl Inputs<'_> {
+    /// Records the outputs of the level that serves now, as far as others wait for them; or returns the reads that
+    /// come first.
+    fn record_outputs(&self, desired: &Desired, run: &mut RunStatus) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for want in desired.level(level(run)) {
+            let names = desired.awaited_outputs(&want.name);
+            if names.is_empty() || !want.has_open_outputs() {
+                continue;
+            }
+            let context = self.context(want.level);
+            reads.extend(want.output_read(context).map(Read::Component));
+            if let Some(component) = component_mut(run, want) {
+                component.outputs = want.open_outputs(&names, context);
+            }
+        }
+        reads
+    }
+
     /// Records the owned objects of the level that serves now.
     fn record_objects(&self, desired: &Desired, run: &mut RunStatus) {
         for want in desired.level(level(run)) {

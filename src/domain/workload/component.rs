@@ -1,5 +1,7 @@
 //! The desired state of a component on one Target, whatever its kind.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     change::Part,
     context::{ComponentNext, Context, next_of},
@@ -52,7 +54,7 @@ impl DesiredComponent {
     }
 
     /// The outputs that only its status in a run determines.
-    pub fn deferred_outputs(&self, status: &ComponentStatus) -> Vec<(&'static str, String)> {
+    pub fn deferred_outputs(&self, status: &ComponentStatus) -> Vec<(String, String)> {
         on_kind!(Workload, &self.workload, |_it: K| K::deferred_outputs(
             status
         ))
@@ -60,7 +62,35 @@ impl DesiredComponent {
 
     /// The first output of another component that it still waits for.
     pub fn needs_output(&self) -> Option<&OutputRef> {
-        on_kind!(Workload, &self.workload, |it: K| K::needs_output(it))
+        self.needed_outputs().into_iter().next()
+    }
+
+    /// The outputs of other components that it still waits for.
+    pub fn needed_outputs(&self) -> Vec<&OutputRef> {
+        on_kind!(Workload, &self.workload, |it: K| K::needed_outputs(it))
+    }
+
+    /// Whether it has further outputs, whose names only AWS knows.
+    pub fn has_open_outputs(&self) -> bool {
+        on_kind!(Workload, &self.workload, |it: K| K::has_open_outputs(it))
+    }
+
+    /// The read that [`Self::open_outputs`] needs first.
+    pub fn output_read(&self, context: Context<'_>) -> Option<Read> {
+        on_kind!(Workload, &self.workload, |it: K| {
+            K::output_read(it, context.view::<K>(&self.name)).map(K::read)
+        })
+    }
+
+    /// Those of its open outputs with these names that AWS has, once it serves.
+    pub fn open_outputs(
+        &self,
+        names: &BTreeSet<String>,
+        context: Context<'_>,
+    ) -> BTreeMap<String, String> {
+        on_kind!(Workload, &self.workload, |it: K| {
+            K::open_outputs(it, names, context.view::<K>(&self.name))
+        })
     }
 
     /// Fills in those outputs of other components that are known.
@@ -175,9 +205,13 @@ impl DesiredComponent {
 
     /// Its item in the inventory.
     pub fn inventory_item(&self, context: Context<'_>) -> InventoryItem {
-        on_kind!(Workload, &self.workload, |it: K| {
+        let item = on_kind!(Workload, &self.workload, |it: K| {
             K::inventory_item(it, context.view::<K>(&self.name))
-        })
+        });
+        InventoryItem {
+            level: i64::try_from(self.level).unwrap_or(i64::MAX),
+            ..item
+        }
     }
 
     /// Whether this item of the inventory is the component's.

@@ -15,7 +15,10 @@
 //! - Every function is pure: it decides from observations, and returns the next read or action.
 //! - A kind knows neither phases nor other kinds: the engine drives all of them alike.
 
-use std::fmt::Debug;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -92,14 +95,19 @@ pub trait Kind: Sized + 'static {
     /// are known only once the component serves ([`Kind::deferred_outputs`]).
     fn outputs(want: &Self::Desired, target: &TargetSpec) -> Vec<(&'static str, Option<String>)>;
 
-    /// The outputs that only the component's status in a run determines.
-    fn deferred_outputs(_: &ComponentStatus) -> Vec<(&'static str, String)> {
-        Vec::new()
+    /// Whether it has further outputs, whose names only AWS knows.
+    fn has_open_outputs(_: &Self::Desired) -> bool {
+        false
     }
 
-    /// The first output of another component that it still waits for.
-    fn needs_output(_: &Self::Desired) -> Option<&OutputRef> {
-        None
+    /// The outputs that only the component's status in a run determines.
+    fn deferred_outputs(status: &ComponentStatus) -> Vec<(String, String)> {
+        status.outputs.clone().into_iter().collect()
+    }
+
+    /// The outputs of other components that it still waits for.
+    fn needed_outputs(_: &Self::Desired) -> Vec<&OutputRef> {
+        Vec::new()
     }
 
     /// Fills in those outputs of other components that are known.
@@ -245,6 +253,20 @@ pub trait Kind: Sized + 'static {
     /// A read that must be repeated before a run that moved the component succeeds.
     fn last_read(_: &Self::Desired, _: ViewOf<'_, Self>) -> Option<Self::Read> {
         None
+    }
+
+    /// The read that [`Kind::open_outputs`] needs first.
+    fn output_read(_: &Self::Desired, _: ViewOf<'_, Self>) -> Option<Self::Read> {
+        None
+    }
+
+    /// Those of its open outputs with these names that AWS has, once it serves.
+    fn open_outputs(
+        _: &Self::Desired,
+        _names: &BTreeSet<String>,
+        _: ViewOf<'_, Self>,
+    ) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     /// The objects that this Deployment owns once the component serves; `None` if it owns none, or they are

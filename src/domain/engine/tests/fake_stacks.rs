@@ -1,7 +1,8 @@
 //! A fake CloudFormation: asynchronous change sets and operations on stacks, in memory.
 //!
 //! A template is a list of resources, one a line, such as `Queue: fast`; `$Name` in a value stands for a parameter.
-//! Any change of a resource whose name begins with `Table` replaces it. Lines that begin with `#` are comments.
+//! Any change of a resource whose name begins with `Table` replaces it. Lines that begin with `#` are comments. Each
+//! resource is an output too.
 
 use std::collections::BTreeMap;
 
@@ -399,6 +400,7 @@ impl FakeStack {
             settings,
         } = *draft;
         self.text = text;
+        self.stack.outputs.clone_from(&resources);
         self.resources = resources;
         self.stack.parameters = values(&settings);
         self.stack.tags = settings.tags;

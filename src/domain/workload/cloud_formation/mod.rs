@@ -25,6 +25,8 @@ mod state;
 mod view;
 mod waits;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     change::Part,
     kind::{Kind, NextOf, ViewOf},
@@ -40,7 +42,7 @@ use crate::{
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
-        substitution::{OutputRef, Outputs},
+        substitution::{OutputRef, Outputs, Template},
     },
 };
 
@@ -101,8 +103,15 @@ impl Kind for CloudFormation {
         vec![("stackName", Some(want.stack_name.clone()))]
     }
 
-    fn needs_output(want: &DesiredStack) -> Option<&OutputRef> {
-        want.needs_output()
+    fn has_open_outputs(_: &DesiredStack) -> bool {
+        true
+    }
+
+    fn needed_outputs(want: &DesiredStack) -> Vec<&OutputRef> {
+        want.deferred
+            .values()
+            .flat_map(Template::references)
+            .collect()
     }
 
     fn resolve(want: &DesiredStack, outputs: &Outputs) -> DesiredStack {
@@ -208,6 +217,23 @@ impl Kind for CloudFormation {
             return NextOf::<Self>::Ready;
         }
         promote::promote(want, view)
+    }
+
+    fn output_read(want: &DesiredStack, view: ViewOf<'_, Self>) -> Option<Read> {
+        let name = &want.stack_name;
+        let is_unread = view.observed.stack(name).is_none();
+        is_unread.then(|| begin::read(name, What::Stack))
+    }
+
+    fn open_outputs(
+        want: &DesiredStack,
+        names: &BTreeSet<String>,
+        view: ViewOf<'_, Self>,
+    ) -> BTreeMap<String, String> {
+        let stack = view.observed.stack(&want.stack_name).flatten();
+        let mut outputs = stack.map_or_else(BTreeMap::new, |stack| stack.outputs.clone());
+        outputs.retain(|name, _| names.contains(name));
+        outputs
     }
 
     fn restores(then: &StackSnapshot) -> String {

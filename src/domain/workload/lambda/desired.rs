@@ -17,7 +17,7 @@ use crate::{
         invalid::{Invalid, Problems},
         limits,
         ownership::Adoption,
-        substitution::{OutputRef, Outputs, SubstitutionError, Template},
+        substitution::{Outputs, SubstitutionError, Template},
         workload::scope::{self, Pinned, Scope, texts},
     },
 };
@@ -51,11 +51,6 @@ pub struct DesiredFunction {
 }
 
 impl DesiredFunction {
-    /// The first output of another component that it still waits for.
-    pub fn needs_output(&self) -> Option<&OutputRef> {
-        self.deferred.values().find_map(Template::deferred)
-    }
-
     /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {

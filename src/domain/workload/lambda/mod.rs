@@ -37,7 +37,7 @@ use crate::{
         grants::Resource,
         invalid::Problems,
         ownership::{Adoption, Owner},
-        substitution::{OutputRef, Outputs},
+        substitution::{OutputRef, Outputs, Template},
     },
 };
 
@@ -98,16 +98,19 @@ impl Kind for Lambda {
         desired::outputs(want, target)
     }
 
-    fn deferred_outputs(status: &ComponentStatus) -> Vec<(&'static str, String)> {
+    fn deferred_outputs(status: &ComponentStatus) -> Vec<(String, String)> {
         let version = status.version.clone();
         version
-            .map(|version| ("version", version))
+            .map(|version| ("version".to_owned(), version))
             .into_iter()
             .collect()
     }
 
-    fn needs_output(want: &DesiredFunction) -> Option<&OutputRef> {
-        want.needs_output()
+    fn needed_outputs(want: &DesiredFunction) -> Vec<&OutputRef> {
+        want.deferred
+            .values()
+            .flat_map(Template::references)
+            .collect()
     }
 
     fn resolve(want: &DesiredFunction, outputs: &Outputs) -> DesiredFunction {

@@ -123,6 +123,26 @@ fn failed_check_restores_template_parameters_and_tags() {
 }
 
 #[test]
+fn check_asks_the_url_that_is_an_output_of_the_stack() {
+    let scene = Scene::new("stk-output-page");
+    let page = Page::open(200);
+    let mut wanted = checked(&scene, &page);
+    wanted["spec"]["stages"][0]["checks"][0]["http"]["url"] =
+        json!("$(components.infra.outputs.Page)");
+    spec(&mut wanted)["parameters"] = json!({"Text": page.url});
+    let with_page = TEMPLATE.replace("Outputs:\n", "Outputs:\n  Page: {Value: !Ref Text}\n");
+    push(&scene, &with_page);
+    scene.apply(&wanted);
+    scene.delivered(1);
+
+    page.answers(503);
+    push(&scene, &with_page.replace("Default: 5", "Default: 9"));
+    let parts = ["r2 was rolled back, r1 serves", "answered 503"];
+    scene.stalled("RolledBack", &parts);
+    assert_eq!(template(&scene, "dev"), with_page);
+}
+
+#[test]
 fn failed_check_removes_what_the_update_has_created() {
     let scene = Scene::new("stk-check-adds");
     let page = Page::open(200);

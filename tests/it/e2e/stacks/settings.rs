@@ -132,6 +132,40 @@ fn function_gets_the_name_of_a_stack() {
 }
 
 #[test]
+fn function_gets_the_outputs_of_a_stack_once_it_serves() {
+    let scene = Scene::new("stk-out-env");
+    let mut wanted = both(&scene);
+    wanted["spec"]["components"][0]["dependsOn"] = json!(["infra"]);
+    wanted["spec"]["components"][0]["lambda"]["environment"] =
+        json!({"TEXT": "is $(components.infra.outputs.Text)"});
+    let with_output = TEMPLATE.replace("Outputs:\n", "Outputs:\n  Text: {Value: !Ref Text}\n");
+    let text_of_function = || {
+        let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
+        let get = lambda.get_function().function_name(scene.function());
+        let found = run(get.qualifier("live").send()).unwrap().configuration;
+        let variables = found.and_then(|it| it.environment?.variables);
+        variables.and_then(|it| it.get("TEXT").cloned())
+    };
+    push_both(&scene, &package("v1"), &with_output);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    assert_eq!(text_of_function().as_deref(), Some("is hello"));
+
+    push_both(&scene, &package("v1"), &with_output.replace("hello", "bye"));
+    scene.delivered(2);
+    assert_eq!(text_of_function().as_deref(), Some("is bye"));
+    check_drift(&scene, "with an output");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+
+    // An output that does not exist fails the run, and both are as before.
+    push_both(&scene, &package("v1"), &TEMPLATE.replace("hello", "again"));
+    let missing = "$(components.infra.outputs.Text) is not known, although its component serves";
+    scene.stalled("RolledBack", &[missing]);
+    assert_eq!(text_of_function().as_deref(), Some("is bye"));
+    assert_eq!(setting(&scene, "dev").as_deref(), Some("bye"));
+}
+
+#[test]
 fn secret_parameter_keeps_its_value_and_is_never_shown() {
     let scene = Scene::new("stk-secret");
     let template = TEMPLATE
