@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::CallError;
 use crate::domain::workload::cloud_formation::{
-    ChangeSet, NewChangeSet, Stack, StackEvent, TemplateSource, TemplateSummary,
+    ChangeSet, NewChangeSet, Stack, StackEvent, StackResource, TemplateSource, TemplateSummary,
 };
 
 /// CloudFormation in one account and region, under one grant.
@@ -51,7 +51,7 @@ pub trait Stacks: Send + Sync {
     /// `CancelUpdateStack`. [`super::CallErrorKind::Stale`] if no update is in progress.
     async fn cancel_update(&self, stack: &str, token: &str) -> Result<(), CallError>;
 
-    /// `ContinueUpdateRollback`, skipping these resources.
+    /// `ContinueUpdateRollback`, skipping these resources. [`super::CallErrorKind::Stale`] if no rollback has failed.
     async fn continue_rollback(
         &self,
         stack: &str,
@@ -69,6 +69,9 @@ pub trait Stacks: Send + Sync {
         retain: &[String],
         token: &str,
     ) -> Result<(), CallError>;
+
+    /// `ListStackResources` of an ARN: all pages, also the resources that are deleted or were never created.
+    async fn resources(&self, stack: &str) -> Result<Vec<StackResource>, CallError>;
 
     /// `DescribeStackEvents` of an ARN, the newest first, until the event with this id or `limit` events.
     async fn events(

@@ -77,6 +77,36 @@ pub struct CloudFormation {
     /// The resources that a change may replace or delete.
     #[serde(default, skip_serializing_if = "Allow::is_empty")]
     pub allow: Allow,
+    /// What may happen when CloudFormation can't roll back a failed update.
+    #[serde(default, skip_serializing_if = "StackRollback::is_empty")]
+    pub rollback: StackRollback,
+}
+
+/// What may happen when CloudFormation can't roll back a failed update (state `UPDATE_ROLLBACK_FAILED`). Sluice then
+/// has it continue the rollback once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StackRollback {
+    /// Logical ids of the resources that the continued rollback skips if they have failed; those of a nested stack
+    /// as `NestedStackName.LogicalId`. CloudFormation then takes a skipped resource for restored, but leaves it as it
+    /// is: it may differ from the template, or be gone. Correct it before the next change of the resource, and remove
+    /// the entry again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        inner(
+            length(min = 1, max = 384),
+            regex(pattern = r"^([a-zA-Z][a-zA-Z0-9-]*[.])?[a-zA-Z0-9]+$")
+        )
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub resources_to_skip: Vec<String>,
+}
+
+impl StackRollback {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The resources that a change may replace or delete. Each entry is a logical id such as `Table`, or a type such as

@@ -17,12 +17,14 @@ use super::{
     decision::Decision,
     inputs::{Next, next},
     observation::{Action, Effect, Observation, Read},
-    propose::unneeded_proposals,
+    propose::{unneeded_proposals, withdrawals},
     step::{Step, outcome},
     wave::Wave,
 };
 use crate::{
-    api::v1alpha1::{PlanStatus, PublishedVersion, RunStatus, StoredSnapshot, TargetStatus},
+    api::v1alpha1::{
+        PlanStatus, Proposal, PublishedVersion, RunStatus, StoredSnapshot, TargetStatus,
+    },
     domain::{outcome::Outcome, ownership::Owner, workload::inventory},
 };
 
@@ -93,8 +95,11 @@ pub fn decide_garbage_collection(
     };
     let mut gone = versions;
     gone.retain(|&version| is_snapshot_known && retire(version).is_some_and(&mut is_gone));
-    let mut withdrawn = unneeded_proposals(status, &needed.open);
-    withdrawn.retain(|it| is_gone(next(inventory::withdraw(it, owner, observations))));
+    let unneeded = unneeded_proposals(status, &needed.open).into_iter();
+    let withdrawn: Vec<&Proposal> = withdrawals(unneeded, owner, observations)
+        .into_iter()
+        .filter_map(|(it, next)| is_gone(next).then_some(it))
+        .collect();
     let mut wave: Wave = nexts.into_iter().collect();
     let discarded = |it: &StoredSnapshot| {
         observed

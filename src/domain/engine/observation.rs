@@ -161,15 +161,15 @@ impl Effect {
         }
     }
 
-    /// The resource that a grant has to name; `None` for the Target's own folder of the artifact bucket, and
-    /// for alarms, metrics and URLs, which Sluice reads without a grant.
-    fn grant(&self) -> Option<Resource<'_>> {
+    /// The resources that grants have to name; none for the Target's own folder of the artifact bucket, and for
+    /// alarms, metrics and URLs, which Sluice reads without a grant.
+    fn grants(&self) -> Vec<Resource<'_>> {
         match &self.action {
             Action::StorePlan { .. }
             | Action::StoreSnapshot(_)
             | Action::DeleteSnapshot(_)
-            | Action::Watch { .. } => None,
-            Action::Component(action) => action.grant(&self.resource),
+            | Action::Watch { .. } => Vec::new(),
+            Action::Component(action) => action.grants(&self.resource),
         }
     }
 
@@ -191,7 +191,7 @@ pub fn refused_read(reads: &[Read], permissions: &Permissions) -> Option<String>
 /// Why the grants refuse these effects; `None` if they allow all of them. Sluice executes no part of a wave
 /// of which one effect is refused.
 pub fn refused_effect(effects: &[Effect], permissions: &Permissions) -> Option<String> {
-    let mut resources = effects.iter().filter_map(Effect::grant);
+    let mut resources = effects.iter().flat_map(Effect::grants);
     resources.find_map(|resource| permissions.refusal(resource))
 }
 

@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Proposal, ReleaseRef, TargetSpec, TargetStatus},
-    domain::{desired::Desired, workload::component::DesiredComponent},
+    domain::{
+        desired::Desired,
+        ownership::Owner,
+        workload::{component::DesiredComponent, inventory, kinds::Observed},
+    },
 };
 
 /// Why there is no plan.
@@ -102,4 +106,18 @@ pub(super) fn unneeded_proposals<'a>(
     };
     let proposals = status.proposals.iter();
     proposals.filter(|it| !counts(it)).collect()
+}
+
+/// The next step for each of these proposals until it is gone, and of several for one resource one after the
+/// other: only the last one can remove what AWS made for all of them, such as a stack without resources.
+pub(super) fn withdrawals<'a>(
+    proposals: impl Iterator<Item = &'a Proposal>,
+    owner: &Owner,
+    observed: &Observed,
+) -> Vec<(&'a Proposal, Next)> {
+    let mut busy = BTreeSet::new();
+    let nexts = proposals.map(|it| (it, next(inventory::withdraw(it, owner, observed))));
+    nexts
+        .filter(|(it, next)| *next == Next::Ready || busy.insert((&it.kind, &it.resource)))
+        .collect()
 }

@@ -7,6 +7,7 @@ use super::{
     decision::{Decision, Task},
     inputs::next,
     observation::Observation,
+    propose::withdrawals,
     prune::{delete_items, dependents_first, is_deleted},
     step::Step,
 };
@@ -45,9 +46,9 @@ pub fn decide_removal(
         "Fix it, or set the annotation {}=true to leave it in AWS",
         annotation::ABANDON
     );
-    let proposals = status.proposals.iter();
-    let withdrawals =
-        proposals.map(|it| next(inventory::withdraw(it, owner, &observed.components)));
+    let withdrawals = withdrawals(status.proposals.iter(), owner, &observed.components)
+        .into_iter()
+        .map(|(_, next)| next);
     let deletions = dependents_first(deleted_on_removal(policy, status), |item| {
         next(inventory::delete(item, owner, &observed.components))
     });

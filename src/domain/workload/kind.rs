@@ -379,9 +379,9 @@ pub trait Kind: Sized + 'static {
     /// The resource that a grant must allow for this read.
     fn read_grant(read: &Self::Read) -> Resource<'_>;
 
-    /// The resource that a grant must allow for this action on `resource`; `None` for actions within the
-    /// artifact bucket.
-    fn action_grant<'a>(action: &'a Self::Action, resource: &'a str) -> Option<Resource<'a>>;
+    /// The resources that grants must allow for this action on `resource`; none for actions within the artifact
+    /// bucket.
+    fn action_grants<'a>(action: &'a Self::Action, resource: &'a str) -> Vec<Resource<'a>>;
 
     /// The AWS operation, for journal, metrics and messages.
     fn operation(action: &Self::Action) -> &'static str;

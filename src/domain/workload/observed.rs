@@ -27,9 +27,9 @@ impl Action {
         on_kind!(Action, self, |it: K| K::operation(it))
     }
 
-    /// The resource that a grant must allow for it; `None` for actions within the artifact bucket.
-    pub fn grant<'a>(&'a self, resource: &'a str) -> Option<Resource<'a>> {
-        on_kind!(Action, self, |it: K| K::action_grant(it, resource))
+    /// The resources that grants must allow for it; none for actions within the artifact bucket.
+    pub fn grants<'a>(&'a self, resource: &'a str) -> Vec<Resource<'a>> {
+        on_kind!(Action, self, |it: K| K::action_grants(it, resource))
     }
 
     /// Whether one of the two actions is enough for both components.

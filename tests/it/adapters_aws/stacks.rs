@@ -12,13 +12,16 @@ use sluice::{
         digest::Sha256,
         grants::{Allowed, Permissions},
         workload::cloud_formation::{
-            ChangeSet, NewChangeSet, ParameterValue, Settings, Stack, TEMPLATES_PREFIX,
-            TemplateSource,
+            ChangeSet, NewChangeSet, ParameterValue, Settings, Stack, StackResource,
+            TEMPLATES_PREFIX, TemplateSource,
         },
     },
     ports::{CallError, CallErrorKind, cloud::Cloud as _, stacks::Stacks},
 };
-use sluice_lab::lab::{PATIENCE, wait_until};
+use sluice_lab::{
+    aws::StackPace,
+    lab::{PATIENCE, wait_until},
+};
 
 use super::{Fixture, REGION};
 
@@ -201,6 +204,14 @@ async fn stack_is_created_updated_and_deleted_by_change_sets() {
     assert_eq!(before[0].token.as_deref(), Some("execute-1"));
     let first = stacks.events(&stack.id, None, 1).await.expect("events");
     assert_eq!(first[..], before[..1]);
+    let mut setting = StackResource {
+        logical_id: "Setting".into(),
+        physical_id: Some("lab-whole".into()),
+        resource_type: "AWS::SSM::Parameter".into(),
+        status: "CREATE_COMPLETE".into(),
+    };
+    let resources = stacks.resources(&stack.id).await;
+    assert_eq!(resources, Ok(vec![setting.clone()]));
 
     // The second template lies in the artifact bucket, and all tags go.
     let two = template("whole", "two");
@@ -242,6 +253,10 @@ async fn stack_is_created_updated_and_deleted_by_change_sets() {
     gone(&*stacks, name).await;
     // By its ARN, CloudFormation still describes it.
     assert_eq!(stacks.stack(&stack.id).await, Ok(None));
+    setting.status = "DELETE_COMPLETE".into();
+    let resources = stacks.resources(&stack.id).await.expect("resources");
+    assert_eq!(resources, [setting]);
+    assert!(!resources[0].exists());
     let again = stacks.delete(name, None, &[], "delete-2").await;
     assert_eq!(again, Ok(()));
 }
@@ -297,8 +312,11 @@ async fn summary_lists_parameters_capabilities_and_types() {
     let source = TemplateSource::Body(text.to_string());
     let summary = stacks.summary("lab-summary", &source).await.expect("one");
     let password = &summary.parameters["Password"];
-    assert!(password.is_secret && !password.has_default, "{summary:?}");
-    assert!(summary.parameters["Stage"].has_default, "{summary:?}");
+    assert!(
+        password.is_secret && password.default.is_none(),
+        "{summary:?}"
+    );
+    assert!(summary.parameters["Stage"].default.is_some(), "{summary:?}");
     assert_eq!(summary.parameters["Stage"].parameter_type, "String");
     assert_eq!(
         summary.capabilities,
@@ -403,6 +421,33 @@ async fn long_change_set_is_read_to_its_end() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 230);
+}
+
+#[tokio::test]
+async fn long_list_of_resources_is_read_to_its_end() {
+    let fixture = Fixture::new().await;
+    let stacks = fixture.stacks("lab-listed").await;
+    let resource = |n: usize| {
+        let properties =
+            json!({ "Name": format!("lab-listed-{n}"), "Type": "String", "Value": "x" });
+        let resource = json!({ "Type": "AWS::SSM::Parameter", "Properties": properties });
+        (format!("Setting{n}"), resource)
+    };
+    let resources: serde_json::Map<_, _> = (0..5).map(resource).collect();
+    let text = json!({ "Resources": resources }).to_string();
+    let stack = fixture.created(&*stacks, "lab-listed", &text).await;
+    let pace = StackPace {
+        page_size: Some(2),
+        ..StackPace::default()
+    };
+    let paced = fixture.lab.set_stack_pace("lab-listed", &pace).await;
+    paced.expect("the lab answers");
+    let resources = stacks.resources(&stack.id).await.expect("resources");
+    let names: Vec<_> = resources.iter().map(|it| &*it.logical_id).collect();
+    assert_eq!(
+        names,
+        ["Setting0", "Setting1", "Setting2", "Setting3", "Setting4"]
+    );
 }
 
 #[tokio::test]

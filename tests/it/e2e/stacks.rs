@@ -8,6 +8,7 @@ mod failures;
 mod fixture;
 mod obstacles;
 mod removal;
+mod repair;
 mod settings;
 
 use serde_json::json;

@@ -9,7 +9,7 @@ use aws_sdk_cloudformation::{
     },
     types::{
         Capability, Change, EvaluationType, ParameterDeclaration, ResourceChange as SdkChange,
-        ResourceChangeDetail, Stack as SdkStack, StackEvent as SdkEvent,
+        ResourceChangeDetail, Stack as SdkStack, StackEvent as SdkEvent, StackResourceSummary,
     },
 };
 
@@ -17,7 +17,7 @@ use crate::{
     adapters::aws::{errors::Call, timestamps::from_sdk},
     domain::workload::cloud_formation::{
         ChangeSet, DeclaredParameter, PropertyChange, ResourceChange, Stack, StackEvent,
-        TemplateSummary,
+        StackResource, TemplateSummary,
     },
     ports::CallError,
 };
@@ -153,6 +153,20 @@ pub(super) fn event(call: &Call, event: SdkEvent) -> Result<StackEvent, CallErro
     })
 }
 
+/// A resource of a stack.
+pub(super) fn stack_resource(
+    call: &Call,
+    resource: StackResourceSummary,
+) -> Result<StackResource, CallError> {
+    let status = present(call, resource.resource_status, "ResourceStatus")?;
+    Ok(StackResource {
+        logical_id: present(call, resource.logical_resource_id, "LogicalResourceId")?,
+        physical_id: text(resource.physical_resource_id),
+        resource_type: resource.resource_type.unwrap_or_default(),
+        status: status.as_str().to_owned(),
+    })
+}
+
 /// What CloudFormation finds in a template.
 pub(super) fn summary(answer: GetTemplateSummaryOutput) -> TemplateSummary {
     let declared = answer.parameters.unwrap_or_default();
@@ -174,7 +188,7 @@ pub(super) fn summary(answer: GetTemplateSummaryOutput) -> TemplateSummary {
 fn parameter(declared: ParameterDeclaration) -> Option<(String, DeclaredParameter)> {
     let parameter = DeclaredParameter {
         parameter_type: declared.parameter_type.unwrap_or_default(),
-        has_default: declared.default_value.is_some(),
+        default: declared.default_value,
         is_secret: declared.no_echo.unwrap_or_default(),
     };
     Some((declared.parameter_key?, parameter))

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     domain::workload::cloud_formation::{
-        ChangeSet, NewChangeSet, Stack, StackEvent, TemplateSource, TemplateSummary,
+        ChangeSet, NewChangeSet, Stack, StackEvent, StackResource, TemplateSource, TemplateSummary,
     },
     ports::{CallError, CallErrorKind, stacks::Stacks},
 };
@@ -253,6 +253,30 @@ impl Stacks for CloudFormationStacks {
             .client_request_token(token)
             .send();
         none_if_missing(self.made(&call, request).await).map(drop)
+    }
+
+    async fn resources(&self, stack: &str) -> Result<Vec<StackResource>, CallError> {
+        let call = self.read("cloudformation:ListStackResources", stack);
+        let mut resources = Vec::new();
+        let mut next = None;
+        for _ in 0..PAGES {
+            let request = self
+                .clients
+                .reads
+                .list_stack_resources()
+                .stack_name(stack)
+                .set_next_token(next)
+                .send();
+            let answer = self.made(&call, request).await?;
+            for resource in answer.stack_resource_summaries.unwrap_or_default() {
+                resources.push(convert::stack_resource(&call, resource)?);
+            }
+            next = text(answer.next_token);
+            if next.is_none() {
+                return Ok(resources);
+            }
+        }
+        Err(too_long(&call))
     }
 
     async fn events(

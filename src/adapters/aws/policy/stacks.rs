@@ -24,7 +24,7 @@ use super::{
 use crate::domain::{grants::Permissions, workload::cloud_formation::TEMPLATES_PREFIX};
 
 /// The actions on stacks that need no service role. `DeleteStack` uses the one that the stack has.
-const ACTIONS: [&str; 9] = [
+const ACTIONS: [&str; 10] = [
     "cloudformation:CancelUpdateStack",
     "cloudformation:DeleteChangeSet",
     "cloudformation:DeleteStack",
@@ -34,6 +34,7 @@ const ACTIONS: [&str; 9] = [
     "cloudformation:ExecuteChangeSet",
     "cloudformation:GetTemplate",
     "cloudformation:ListChangeSets",
+    "cloudformation:ListStackResources",
 ];
 
 /// The actions that must name a granted service role.

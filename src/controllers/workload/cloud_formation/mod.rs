@@ -44,6 +44,7 @@ impl Shell for CloudFormation {
                 events.retain(|event| event.token.as_ref() == Some(token));
                 FoundWhat::Events(token.clone(), events)
             }
+            What::Resources(id) => FoundWhat::Resources(stacks.resources(id).await?),
         };
         Ok(Found {
             stack: stack.clone(),
@@ -85,6 +86,12 @@ impl Shell for CloudFormation {
                 stacks.delete_change_set(stack, change_set).await?;
             }
             Action::CancelUpdate { stack, token } => stacks.cancel_update(stack, token).await?,
+            Action::ContinueRollback {
+                stack,
+                role,
+                skip,
+                token,
+            } => stacks.continue_rollback(stack, role, skip, token).await?,
             Action::Delete { stack, token } => stacks.delete(stack, None, &[], token).await?,
         }
         let is_aws_working = !matches!(action, Action::DeleteChangeSet { .. });

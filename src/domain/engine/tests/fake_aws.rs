@@ -1072,6 +1072,7 @@ fn needs_no_intent(action: &Action) -> bool {
             action,
             cloud_formation::Action::CreateChangeSet(_)
                 | cloud_formation::Action::DeleteChangeSet { .. }
+                | cloud_formation::Action::ContinueRollback { .. }
                 | cloud_formation::Action::Delete { .. }
         ),
         Action::Component(kinds::Action::Note(action)) => {

@@ -4,7 +4,7 @@
 //! Any change of a resource whose name begins with `Table` replaces it. Lines that begin with `#` are comments. Each
 //! resource is an output too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::{
         workload::cloud_formation::{
             Action, ChangeSet, ChangeSetToCreate, DeclaredParameter, Found, FoundWhat,
             ParameterValue, PropertyChange, Read, Reply, ResourceChange, Settings, Source, Stack,
-            StackEvent, TemplateDigests, TemplateSummary, TemplateText, What,
+            StackEvent, StackResource, TemplateDigests, TemplateSummary, TemplateText, What,
         },
     },
 };
@@ -35,11 +35,28 @@ pub struct FakeStacks {
     pub kept: Vec<String>,
     /// Resources that fail, each with its reason.
     pub failing: BTreeMap<String, String>,
+    /// What fails after that.
+    pub failures: Failures,
+    /// The tokens with which rollbacks were continued, in order.
+    pub continued: Vec<String>,
     /// The names of the executed change sets, in order.
     pub executed: Vec<String>,
     /// Whether operations are held.
     pub is_held: bool,
     serial: u32,
+}
+
+/// What fails besides the changes of resources.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// Resources that a rollback of an update can't restore, each with its reason.
+    pub rollback: BTreeMap<String, String>,
+    /// Resources that a rollback of a creation retains.
+    pub retained: BTreeSet<String>,
+    /// The state in which a failed creation ends; `ROLLBACK_COMPLETE` without it.
+    pub failed_creation: Option<String>,
+    /// Whether a stack can't be deleted.
+    pub is_undeletable: bool,
 }
 
 /// A stack.
@@ -55,6 +72,10 @@ pub struct FakeStack {
     pub change_sets: BTreeMap<String, (ChangeSet, Draft)>,
     /// Its events, the newest first.
     pub events: Vec<StackEvent>,
+    /// The resources that a failed operation has changed, and did not restore.
+    pub stuck: BTreeSet<String>,
+    /// Resources that it lists, although they are deleted or retained.
+    pub former: Vec<StackResource>,
     operation: Option<Operation>,
 }
 
@@ -76,6 +97,7 @@ struct Operation {
 enum End {
     Changed(Box<Draft>, String),
     Cancelled,
+    Continued(String, Vec<String>),
     Deleted,
 }
 
@@ -86,7 +108,7 @@ impl FakeStacks {
             return;
         }
         for name in self.stacks.keys().cloned().collect::<Vec<_>>() {
-            let failing = self.failing.clone();
+            let (failing, failures) = (self.failing.clone(), self.failures.clone());
             let Some(stack) = self.stacks.get_mut(&name) else {
                 continue;
             };
@@ -103,10 +125,10 @@ impl FakeStacks {
                 continue;
             }
             let operation = stack.operation.take().expect("an operation");
-            if matches!(operation.end, End::Deleted) {
+            if matches!(operation.end, End::Deleted) && !failures.is_undeletable {
                 self.stacks.remove(&name);
             } else {
-                stack.end(operation.end, &failing, now);
+                stack.end(operation.end, &failing, &failures, now);
             }
         }
     }
@@ -139,6 +161,9 @@ impl FakeStacks {
                 let events = found.map_or(&[][..], |it| &it.events).iter();
                 let of = events.filter(|it| it.token.as_ref() == Some(token));
                 FoundWhat::Events(token.clone(), of.cloned().collect())
+            }
+            What::Resources(_) => {
+                FoundWhat::Resources(found.map(FakeStack::listed).unwrap_or_default())
             }
         };
         Found {
@@ -185,6 +210,12 @@ impl FakeStacks {
                 found.stack.status = "UPDATE_ROLLBACK_IN_PROGRESS".into();
                 found.begin(End::Cancelled);
             }
+            Action::ContinueRollback {
+                role, skip, token, ..
+            } => {
+                assert!(role.starts_with("arn:"), "no role");
+                self.continue_rollback(stack, skip, token)?;
+            }
             Action::Delete { .. } => {
                 let Some(found) = self.stacks.get_mut(stack) else {
                     return Ok(Reply {
@@ -201,6 +232,32 @@ impl FakeStacks {
         }
         let is_aws_working = !matches!(action, Action::DeleteChangeSet { .. });
         Ok(Reply { is_aws_working })
+    }
+
+    fn continue_rollback(
+        &mut self,
+        stack: &str,
+        skip: &[String],
+        token: &str,
+    ) -> Result<(), CallError> {
+        let operation = "cloudformation:ContinueUpdateRollback";
+        let found = self.stacks.get_mut(stack).expect("a stack");
+        if found.stack.status != "UPDATE_ROLLBACK_FAILED" {
+            return Err(refused(operation, stack, CallErrorKind::Stale));
+        }
+        if skip.iter().any(|it| !found.stuck.contains(it)) {
+            return Err(refused(operation, stack, CallErrorKind::Invalid));
+        }
+        assert!(
+            !self.continued.iter().any(|it| it == token),
+            "{token} continues twice"
+        );
+        self.continued.push(token.to_owned());
+        let event = found.event("UPDATE_ROLLBACK_IN_PROGRESS", token);
+        found.events.insert(0, event);
+        found.stack.status = "UPDATE_ROLLBACK_IN_PROGRESS".into();
+        found.begin(End::Continued(token.to_owned(), skip.to_vec()));
+        Ok(())
     }
 
     fn create_change_set(&mut self, name: &str, new: &ChangeSetToCreate) -> Result<(), CallError> {
@@ -342,21 +399,37 @@ impl FakeStack {
         self.operation = Some(Operation { settles_in: 2, end });
     }
 
-    fn end(&mut self, end: End, failing: &BTreeMap<String, String>, now: Timestamp) {
-        let is_new = self.stack.status == "CREATE_IN_PROGRESS";
+    fn end(
+        &mut self,
+        end: End,
+        failing: &BTreeMap<String, String>,
+        failures: &Failures,
+        now: Timestamp,
+    ) {
         self.stack.changed_at = Some(now);
-        let End::Changed(draft, token) = end else {
-            self.stack.status = "UPDATE_ROLLBACK_COMPLETE".into();
-            return;
-        };
+        match end {
+            End::Changed(draft, token) => self.change(*draft, &token, (failing, failures), now),
+            End::Cancelled => self.stack.status = "UPDATE_ROLLBACK_COMPLETE".into(),
+            End::Continued(token, skip) => {
+                self.stuck.retain(|name| !skip.contains(name));
+                self.roll_back(&token, failures);
+            }
+            End::Deleted => self.stack.status = "DELETE_FAILED".into(),
+        }
+    }
+
+    fn change(
+        &mut self,
+        draft: Draft,
+        token: &str,
+        (failing, failures): (&BTreeMap<String, String>, &Failures),
+        now: Timestamp,
+    ) {
+        let is_new = self.stack.status == "CREATE_IN_PROGRESS";
         let changed = draft.resources.iter();
         let mut changed = changed.filter(|(name, value)| self.resources.get(*name) != Some(*value));
         let failed = changed.find_map(|(name, _)| Some((name, failing.get(name)?)));
-        if let Some((_, (change_set, _))) = self
-            .change_sets
-            .iter_mut()
-            .find(|(name, _)| **name == token)
-        {
+        if let Some((change_set, _)) = self.change_sets.get_mut(token) {
             let execution = if failed.is_some() {
                 "EXECUTE_FAILED"
             } else {
@@ -365,27 +438,23 @@ impl FakeStack {
             execution.clone_into(&mut change_set.execution);
         }
         if let Some((name, reason)) = failed {
-            let event = StackEvent {
-                at: Some(now),
-                logical_id: name.clone(),
-                resource_type: resource_type(name).into(),
-                status: if is_new {
-                    "CREATE_FAILED"
-                } else {
-                    "UPDATE_FAILED"
-                }
-                .into(),
-                reason: Some(reason.clone()),
-                token: Some(token),
-                ..StackEvent::default()
-            };
-            self.events.insert(0, event);
-            self.stack.status = if is_new {
-                "ROLLBACK_COMPLETE"
+            let status = if is_new {
+                "CREATE_FAILED"
             } else {
-                "UPDATE_ROLLBACK_COMPLETE"
+                "UPDATE_FAILED"
+            };
+            let event = failure(name, status, reason, token, now);
+            self.events.insert(0, event);
+            if is_new {
+                self.undo_creation(&draft, failures);
+            } else {
+                let is_changed = |name: &&String| {
+                    self.resources.contains_key(*name)
+                        && self.resources.get(*name) != draft.resources.get(*name)
+                };
+                self.stuck = draft.resources.keys().filter(is_changed).cloned().collect();
+                self.roll_back(token, failures);
             }
-            .into();
             return;
         }
         self.stack.status = if is_new {
@@ -398,7 +467,7 @@ impl FakeStack {
             text,
             resources,
             settings,
-        } = *draft;
+        } = draft;
         self.text = text;
         self.stack.outputs.clone_from(&resources);
         self.resources = resources;
@@ -407,6 +476,89 @@ impl FakeStack {
         self.stack.role = Some(settings.role);
         self.stack.capabilities = settings.capabilities;
         self.stack.notifications = settings.notifications;
+    }
+
+    /// Deletes what a failed creation has made.
+    fn undo_creation(&mut self, draft: &Draft, failures: &Failures) {
+        let former = draft.resources.keys().map(|name| {
+            let is_retained = failures.retained.contains(name);
+            let status = if is_retained {
+                "DELETE_SKIPPED"
+            } else {
+                "DELETE_COMPLETE"
+            };
+            resource(name, status)
+        });
+        self.former = former.collect();
+        let status = failures.failed_creation.clone();
+        self.stack.status = status.unwrap_or_else(|| "ROLLBACK_COMPLETE".into());
+    }
+
+    /// Restores the resources that a failed update has changed.
+    fn roll_back(&mut self, token: &str, failures: &Failures) {
+        let now = self.stack.changed_at.unwrap_or_default();
+        self.stuck
+            .retain(|name| failures.rollback.contains_key(name));
+        for name in &self.stuck {
+            let reason = &failures.rollback[name];
+            let event = failure(name, "UPDATE_FAILED", reason, token, now);
+            self.events.insert(0, event);
+        }
+        let status = if self.stuck.is_empty() {
+            "UPDATE_ROLLBACK_COMPLETE"
+        } else {
+            "UPDATE_ROLLBACK_FAILED"
+        };
+        let event = self.event(status, token);
+        self.events.insert(0, event);
+        self.stack.status = status.into();
+    }
+
+    /// An event of the stack itself.
+    fn event(&self, status: &str, token: &str) -> StackEvent {
+        StackEvent {
+            physical_id: Some(self.stack.id.clone()),
+            resource_type: "AWS::CloudFormation::Stack".into(),
+            status: status.into(),
+            token: Some(token.into()),
+            ..StackEvent::default()
+        }
+    }
+
+    /// The resources as AWS lists them.
+    fn listed(&self) -> Vec<StackResource> {
+        let status = |name: &String| {
+            if self.stuck.contains(name) {
+                "UPDATE_FAILED"
+            } else {
+                "CREATE_COMPLETE"
+            }
+        };
+        let present = self.resources.keys();
+        let present = present.map(|name| resource(name, status(name)));
+        present.chain(self.former.iter().cloned()).collect()
+    }
+}
+
+/// A resource with this name.
+pub fn resource(name: &str, status: &str) -> StackResource {
+    StackResource {
+        logical_id: name.into(),
+        physical_id: Some(format!("shop-{name}")),
+        resource_type: resource_type(name).into(),
+        status: status.into(),
+    }
+}
+
+fn failure(name: &str, status: &str, reason: &str, token: &str, now: Timestamp) -> StackEvent {
+    StackEvent {
+        at: Some(now),
+        logical_id: name.into(),
+        resource_type: resource_type(name).into(),
+        status: status.into(),
+        reason: Some(reason.into()),
+        token: Some(token.into()),
+        ..StackEvent::default()
     }
 }
 

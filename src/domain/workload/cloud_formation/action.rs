@@ -27,6 +27,17 @@ pub enum Action {
         /// `ClientRequestToken`.
         token: String,
     },
+    /// `ContinueUpdateRollback`.
+    ContinueRollback {
+        /// ARN of the stack.
+        stack: String,
+        /// ARN of the service role.
+        role: String,
+        /// The resources to skip.
+        skip: Vec<String>,
+        /// `ClientRequestToken`, which the events have.
+        token: String,
+    },
     /// `DeleteStack`.
     Delete {
         /// ARN of the stack.
@@ -47,6 +58,8 @@ pub struct ChangeSetToCreate {
     pub template: TemplateText,
     /// Everything else that CloudFormation gets.
     pub settings: Settings,
+    /// The names of the parameters in Systems Manager whose values the template uses.
+    pub systems_manager_parameters: Vec<String>,
     /// Whether existing resources become part of the stack.
     pub imports_existing: bool,
 }
@@ -68,14 +81,20 @@ pub struct Reply {
 }
 
 impl Action {
-    /// The resource that a grant must allow for it.
-    pub fn grant<'a>(&'a self, stack: &'a str) -> Resource<'a> {
+    /// The resources that grants must allow for it.
+    pub fn grants<'a>(&'a self, stack: &'a str) -> Vec<Resource<'a>> {
         match self {
-            Self::CreateChangeSet(new) => Resource::StackWithRole(stack, &new.settings.role),
+            Self::CreateChangeSet(new) => {
+                let mut needed = vec![Resource::StackWithRole(stack, &new.settings.role)];
+                let parameters = new.systems_manager_parameters.iter();
+                needed.extend(parameters.map(|name| Resource::Parameter(name)));
+                needed
+            }
+            Self::ContinueRollback { role, .. } => vec![Resource::StackWithRole(stack, role)],
             Self::Execute { .. }
             | Self::DeleteChangeSet { .. }
             | Self::CancelUpdate { .. }
-            | Self::Delete { .. } => Resource::Stack(stack),
+            | Self::Delete { .. } => vec![Resource::Stack(stack)],
         }
     }
 
@@ -86,6 +105,7 @@ impl Action {
             Self::Execute { .. } => "ExecuteChangeSet",
             Self::DeleteChangeSet { .. } => "DeleteChangeSet",
             Self::CancelUpdate { .. } => "CancelUpdateStack",
+            Self::ContinueRollback { .. } => "ContinueUpdateRollback",
             Self::Delete { .. } => "DeleteStack",
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::{
     desired::DesiredStack,
     observed::{Observed, Read, Source, What},
+    remains,
     snapshot::{FormerStack, StackSnapshot},
     stack::{ParameterValue, Settings, Stack, TemplateSummary},
-    state::{State, existing, state},
+    state::{State, existing, state, updatable},
     view::View,
 };
 use crate::{
@@ -36,6 +37,13 @@ pub fn read(stack: &str, what: What) -> Read {
 pub fn first_reads(want: &DesiredStack, view: View<'_>) -> Vec<Read> {
     let (name, observed) = (&want.stack_name, view.observed);
     let mut reads = live_reads(name, observed);
+    let rolled_back = observed.stack(name).flatten();
+    let rolled_back = rolled_back.filter(|stack| state(&stack.status) == State::CreationRolledBack);
+    if let Some(stack) = rolled_back
+        && observed.resources(name).is_none()
+    {
+        reads.push(read(name, What::Resources(stack.id.clone())));
+    }
     if observed.source(&want.source).is_none() {
         let source = What::Source(Box::new(want.source.clone()));
         reads.push(read(name, source));
@@ -72,7 +80,7 @@ pub fn obstacle(want: &DesiredStack, view: View<'_>) -> Option<String> {
     let found = view.observed.stack(name).flatten();
     let why = match found {
         Some(stack) if state(&stack.status) == State::Review => foreign_review(stack),
-        Some(stack) => live_obstacle(stack, view),
+        Some(stack) => live_obstacle(name, stack, view),
         None => None,
     };
     if let Some(why) = why {
@@ -80,7 +88,7 @@ pub fn obstacle(want: &DesiredStack, view: View<'_>) -> Option<String> {
     }
     match view.observed.source(&want.source)? {
         Source::Invalid(why) => Some(format!("{} can't be used: {why}", want.source.origin)),
-        Source::Template { summary, .. } => template_obstacle(want, existing(found), summary)
+        Source::Template { summary, .. } => template_obstacle(want, updatable(found), summary)
             .map(|why| format!("stack {name}: {why}")),
     }
 }
@@ -95,26 +103,35 @@ fn foreign_review(stack: &Stack) -> Option<String> {
     ))
 }
 
-fn live_obstacle(stack: &Stack, view: View<'_>) -> Option<String> {
+/// Why the stack is not this Deployment's.
+pub fn foreign(stack: &Stack, view: View<'_>) -> Option<String> {
     match view.owner.claim(&stack.tags) {
-        Claim::Ours => {}
-        Claim::Others(why) => return Some(why),
+        Claim::Ours => None,
+        Claim::Others(why) => Some(why),
         Claim::Unowned => {
             let why = "it exists and was not created by Sluice, which adopts no stacks; choose another name, or delete \
                        it if it is no longer needed";
-            return Some(why.to_owned());
+            Some(why.to_owned())
         }
+    }
+}
+
+fn live_obstacle(name: &str, stack: &Stack, view: View<'_>) -> Option<String> {
+    if let Some(why) = foreign(stack, view) {
+        return Some(why);
     }
     if let Some(parent) = &stack.parent {
         return Some(format!("it is nested in {parent}: deploy that stack"));
     }
     match state(&stack.status) {
-        State::Stuck(why) => {
+        State::Stuck(it) => {
+            let why = it.describe(name);
             let reason = stack.reason.as_ref();
-            let reason = reason.map_or_else(String::new, |reason| format!(" AWS says: {reason}"));
-            Some(format!("it is {}: {why}.{reason}", stack.status))
+            let reason = reason.map_or_else(String::new, |reason| format!(". AWS says: {reason}"));
+            Some(format!("it is {}: {why}{reason}", stack.status))
         }
-        State::Settled | State::Working | State::Review => None,
+        State::CreationRolledBack => remains::obstacle(name, view.observed.resources(name)?),
+        State::Settled | State::Working | State::Review | State::RollbackFailed => None,
     }
 }
 
@@ -156,7 +173,8 @@ fn template_obstacle(
         ));
     }
     let missing = summary.parameters.iter();
-    let mut missing = missing.filter(|(name, it)| !it.has_default && !given.contains_key(*name));
+    let mut missing =
+        missing.filter(|(name, it)| it.default.is_none() && !given.contains_key(*name));
     if let Some((name, _)) = missing.next() {
         return Some(format!(
             "the template's parameter {name} has no default: set it in {}",
@@ -264,7 +282,7 @@ pub fn inventory_item(want: &DesiredStack) -> InventoryItem {
 /// The current state; `None` if it was not read.
 pub fn snapshot(want: &DesiredStack, view: View<'_>) -> Option<StackSnapshot> {
     let name = &want.stack_name;
-    let before = match existing(view.observed.stack(name)?) {
+    let before = match updatable(view.observed.stack(name)?) {
         None => None,
         Some(stack) => Some(FormerStack {
             id: stack.id.clone(),
@@ -276,6 +294,7 @@ pub fn snapshot(want: &DesiredStack, view: View<'_>) -> Option<StackSnapshot> {
         stack_name: name.clone(),
         before,
         allow: want.allow.clone(),
+        resources_to_skip: want.resources_to_skip.clone(),
     })
 }
 

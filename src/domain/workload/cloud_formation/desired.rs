@@ -31,6 +31,8 @@ pub struct DesiredStack {
     pub deferred: BTreeMap<String, Template>,
     /// The resources that a change may replace or delete.
     pub allow: Allow,
+    /// The resources that a continued rollback may skip.
+    pub resources_to_skip: Vec<String>,
     /// Whether existing resources become part of the stack.
     pub imports_existing: bool,
 }
@@ -139,6 +141,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
         },
         deferred,
         allow: stack.allow.clone(),
+        resources_to_skip: stack.rollback.resources_to_skip.clone(),
         imports_existing: stack.import_existing_resources,
     })
 }

@@ -10,6 +10,7 @@
 mod action;
 mod begin;
 mod changes;
+mod deletion;
 mod desired;
 mod digests;
 mod drift;
@@ -18,6 +19,8 @@ mod plan;
 mod progress;
 mod promote;
 mod propose;
+mod remains;
+mod repair;
 mod restore;
 mod snapshot;
 mod stack;
@@ -54,7 +57,8 @@ pub use self::{
     snapshot::{FormerStack, StackSnapshot},
     stack::{
         ChangeSet, DeclaredParameter, NewChangeSet, ParameterValue, PropertyChange, ResourceChange,
-        Settings, Stack, StackEvent, TEMPLATES_PREFIX, TemplateSource, TemplateSummary,
+        Settings, Stack, StackEvent, StackResource, TEMPLATES_PREFIX, TemplateSource,
+        TemplateSummary,
     },
 };
 
@@ -282,7 +286,7 @@ impl Kind for CloudFormation {
     }
 
     fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> NextOf<Self> {
-        restore::delete(item, owner, observed)
+        deletion::delete(item, owner, observed)
     }
 
     fn read_resource(read: &Read) -> String {
@@ -293,8 +297,8 @@ impl Kind for CloudFormation {
         Resource::Stack(&read.stack)
     }
 
-    fn action_grant<'a>(action: &'a Action, resource: &'a str) -> Option<Resource<'a>> {
-        Some(action.grant(resource))
+    fn action_grants<'a>(action: &'a Action, resource: &'a str) -> Vec<Resource<'a>> {
+        action.grants(resource)
     }
 
     fn operation(action: &Action) -> &'static str {

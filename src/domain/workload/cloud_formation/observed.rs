@@ -13,7 +13,7 @@ use super::{
     action::{Action, Reply},
     desired::TemplateFile,
     digests::TemplateDigests,
-    stack::{ChangeSet, Stack, StackEvent, TemplateSummary},
+    stack::{ChangeSet, Stack, StackEvent, StackResource, TemplateSummary},
     state::{is_change_set_pending, is_working},
 };
 use crate::domain::{
@@ -51,6 +51,8 @@ pub enum What {
         /// `ClientRequestToken` of the operation.
         token: String,
     },
+    /// The resources of the stack with this ARN.
+    Resources(String),
 }
 
 /// The result of a read of the stack with this name.
@@ -75,6 +77,8 @@ pub enum FoundWhat {
     ChangeSet(String, Option<Box<ChangeSet>>),
     /// The events of an operation, the newest first.
     Events(String, Vec<StackEvent>),
+    /// The resources of the stack.
+    Resources(Vec<StackResource>),
 }
 
 /// The template of a Release.
@@ -106,6 +110,8 @@ pub struct Observed {
     change_sets: BTreeMap<(String, String), Option<ChangeSet>>,
     /// Events by the stack's name and the token of the operation.
     events: BTreeMap<(String, String), Vec<StackEvent>>,
+    /// Resources by the stack's name.
+    resources: BTreeMap<String, Vec<StackResource>>,
     /// How often in a row a stack was not found.
     missing: BTreeMap<String, u32>,
     /// The stacks whose deletion this pass has asked for.
@@ -163,11 +169,17 @@ impl Observed {
         self.events.get(&key).map(Vec::as_slice)
     }
 
+    /// The resources of a stack, if they were read.
+    pub fn resources(&self, stack: &str) -> Option<&[StackResource]> {
+        self.resources.get(stack).map(Vec::as_slice)
+    }
+
     fn forget_live(&mut self) {
         self.stacks.clear();
         self.templates.clear();
         self.change_sets.clear();
         self.events.clear();
+        self.resources.clear();
     }
 }
 
@@ -227,6 +239,10 @@ impl kind::Observed for Observed {
                 self.events.insert((stack, token), events);
                 false
             }
+            FoundWhat::Resources(resources) => {
+                self.resources.insert(stack, resources);
+                false
+            }
         }
     }
 
@@ -255,5 +271,6 @@ impl kind::Observed for Observed {
         self.templates.remove(resource);
         self.change_sets.retain(|(stack, _), _| stack != resource);
         self.events.retain(|(stack, _), _| stack != resource);
+        self.resources.remove(resource);
     }
 }

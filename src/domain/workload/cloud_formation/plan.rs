@@ -1,7 +1,8 @@
 //! The plan for a stack.
 
 use super::{
-    begin::digest, changes, desired::DesiredStack, propose::changes_of, state::existing, view::View,
+    begin::digest, changes, desired::DesiredStack, propose::changes_of, state::updatable,
+    view::View,
 };
 use crate::{
     api::v1alpha1::{PlannedChange, ReleaseRef},
@@ -15,7 +16,7 @@ use crate::{
 pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
     let name = &want.stack_name;
     let component = &want.component;
-    let stack = existing(view.observed.stack(name).flatten());
+    let stack = updatable(view.observed.stack(name).flatten());
     let live = stack.map(|stack| {
         let template = view.observed.template(name).map(|it| it.exact);
         (

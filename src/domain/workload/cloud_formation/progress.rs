@@ -72,26 +72,28 @@ fn latest<'a>(stack: &str, events: &'a [StackEvent]) -> &'a [StackEvent] {
     begin.map_or(events, |begin| &events[..=begin])
 }
 
+/// The first resource that failed in the operation.
+pub fn first_failed<'a>(stack: &Stack, events: &'a [StackEvent]) -> Option<&'a StackEvent> {
+    let is_consequence = |reason: &str| CONSEQUENCES.iter().any(|it| reason.starts_with(it));
+    let mut events = latest(&stack.id, events).iter().rev();
+    events.find(|event| {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        let has_failed = event.status.ends_with("_FAILED") && !is_consequence(reason);
+        has_failed && !event.is_of_stack(&stack.id)
+    })
+}
+
 /// Why the operation failed: the first failed resource with its own reason.
 pub fn failure(stack: &Stack, events: &[StackEvent]) -> String {
-    let events = latest(&stack.id, events);
-    let is_consequence = |reason: &str| CONSEQUENCES.iter().any(|it| reason.starts_with(it));
-    let failed = events.iter().rev().filter(|event| {
-        let reason = event.reason.as_deref().unwrap_or_default();
-        event.status.ends_with("_FAILED") && !is_consequence(reason)
-    });
-    let mut failed = failed.filter(|event| !event.is_of_stack(&stack.id));
-    if let Some(event) = failed.next() {
+    if let Some(event) = first_failed(stack, events) {
         let reason = event.reason.as_deref().unwrap_or("AWS gives no reason");
         return format!(
             "{} ({}) is {}: {reason}",
             event.logical_id, event.resource_type, event.status
         );
     }
-    let own = events
-        .iter()
-        .rev()
-        .filter(|event| event.is_of_stack(&stack.id));
+    let own = latest(&stack.id, events).iter().rev();
+    let own = own.filter(|event| event.is_of_stack(&stack.id));
     let mut reasons = own
         .filter_map(|event| event.reason.as_deref())
         .filter(|it| !it.is_empty());

@@ -7,9 +7,10 @@ use super::{
     begin::{CHANGE_SET_PREFIX, INVENTORY, live_reads, read, unchanged},
     changes::{self, Change, Incomplete},
     desired::DesiredStack,
-    observed::{Observed, What},
-    stack::{ChangeSet, Stack},
-    state::{State, change_set_name, existing, is_change_set_pending, state},
+    observed::{Observed, Source, What},
+    repair::repair,
+    stack::{ChangeSet, DeclaredParameter, ParameterValue, Stack},
+    state::{State, change_set_name, existing, is_change_set_pending, state, updatable},
     view::{Next, View},
     waits,
 };
@@ -34,7 +35,7 @@ pub fn proposal(
     if unchanged(want, last(want, view), view).is_some() {
         return None;
     }
-    let stack = existing(observed.stack(name)?);
+    let stack = updatable(observed.stack(name)?);
     let inputs = inputs(want, stack, observed)?;
     let on_record = view.status.proposal(&want.component, release);
     // Once the run executes it, the stack differs from what it was made for. Another attempt needs a new one.
@@ -171,9 +172,11 @@ pub fn changes_of<'a>(
 pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next {
     let (name, observed) = (&want.stack_name, view.observed);
     let stack = observed.stack(name).flatten();
-    let is_executed = stack.is_some_and(|stack| {
-        is_of(stack.change_set.as_deref(), &proposal.name) && existing(Some(stack)).is_some()
-    });
+    if let Some(first) = stack.and_then(|stack| repair(want, proposal, stack, view)) {
+        return first;
+    }
+    let is_executed =
+        existing(stack).is_some_and(|stack| is_of(stack.change_set.as_deref(), &proposal.name));
     if is_executed || proposal.planned.as_deref() == Some(changes::NONE) {
         return Next::Ready;
     }
@@ -184,7 +187,7 @@ pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next
         if let Some(stack) = stack.filter(|stack| state(&stack.status) == State::Working) {
             return Next::Wait(waits::for_other(name, stack));
         }
-        return Next::Act(create(want, proposal, existing(stack).is_none()));
+        return Next::Act(create(want, proposal, existing(stack), observed));
     };
     if is_change_set_pending(found) {
         return Next::Wait(waits::for_change_set(name));
@@ -217,14 +220,43 @@ pub fn next_of(stack: &str, incomplete: Incomplete) -> Next {
     }
 }
 
-fn create(want: &DesiredStack, proposal: &Proposal, creates: bool) -> Action {
+fn create(
+    want: &DesiredStack,
+    proposal: &Proposal,
+    stack: Option<&Stack>,
+    observed: &Observed,
+) -> Action {
     Action::CreateChangeSet(Box::new(ChangeSetToCreate {
         name: proposal.name.clone(),
-        creates,
+        creates: stack.is_none(),
+        systems_manager_parameters: systems_manager_parameters(want, stack, observed),
         template: TemplateText::OfRelease(Box::new(want.source.clone())),
         settings: want.settings.clone(),
         imports_existing: want.imports_existing,
     }))
+}
+
+/// The names of the parameters in Systems Manager whose values the template would use.
+fn systems_manager_parameters(
+    want: &DesiredStack,
+    stack: Option<&Stack>,
+    observed: &Observed,
+) -> Vec<String> {
+    let Some(Source::Template { summary, .. }) = observed.source(&want.source) else {
+        return Vec::new();
+    };
+    let declared = summary.parameters.iter();
+    let named = declared.filter(|(_, it)| it.parameter_type.starts_with("AWS::SSM::Parameter::"));
+    let name_in = |(name, declared): (&String, &DeclaredParameter)| match want
+        .settings
+        .parameters
+        .get(name)
+    {
+        Some(ParameterValue::Value(value)) => Some(value.clone()),
+        Some(ParameterValue::Previous) => stack?.parameters.get(name).cloned(),
+        None => declared.default.clone(),
+    };
+    named.filter_map(name_in).collect()
 }
 
 /// The next read or action until the change set is gone, and the stack that AWS made only for it.

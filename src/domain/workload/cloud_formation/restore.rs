@@ -7,17 +7,20 @@
 //! | existing | as before | ready |
 //! | existing | being updated by this run | `CancelUpdateStack` |
 //! | existing | updated | a change set to the former template and settings |
-//! | existing | gone, or stuck | fails, with the way out |
+//! | existing | its rollback failed | `ContinueUpdateRollback`, once for each attempt |
+//! | existing | gone, or otherwise stuck | fails, with the way out |
 
 use std::collections::BTreeSet;
 
 use super::{
     action::{Action, ChangeSetToCreate, TemplateText},
-    begin::{CHANGE_SET_PREFIX, differing, live_reads, read},
+    begin::{CHANGE_SET_PREFIX, differing, foreign, live_reads, read},
     changes::{self, Incomplete},
-    observed::{Observed, Read, What},
+    deletion::{delete_stack, events},
+    observed::{Observed, What},
     progress,
     propose::{is_of, next_of},
+    repair::Rollback,
     snapshot::{FormerStack, StackSnapshot},
     stack::{ChangeSet, Stack},
     state::{State, change_set_name, existing, is_change_set_pending, state},
@@ -25,7 +28,7 @@ use super::{
     waits,
 };
 use crate::{
-    api::v1alpha1::{Difference, InventoryItem, Restored, RunStatus},
+    api::v1alpha1::{Difference, Restored, RunStatus},
     domain::{digest::Sha256, ownership::Owner, workload::change::difference},
 };
 
@@ -49,8 +52,15 @@ pub fn restore(component: &str, then: &StackSnapshot, journal: &RunStatus, view:
     let name_of_restore = restoring_name(component, journal);
     match state(&stack.status) {
         State::Working => interrupt(name, component, stack, journal, view),
-        State::Stuck(why) => Next::Stuck(format!("stack {name} is {}: {why}", stack.status)),
-        State::Settled | State::Review => {
+        State::RollbackFailed => {
+            let token = format!("{name_of_restore}-continue");
+            continue_rollback(component, then, (before, stack), token, view)
+        }
+        State::Stuck(it) => {
+            let why = it.describe(name);
+            Next::Stuck(format!("stack {name} is {}: {why}", stack.status))
+        }
+        State::Settled | State::Review | State::CreationRolledBack => {
             if let Some(first) = live_reads(name, observed).into_iter().next() {
                 return Next::Read(first);
             }
@@ -109,54 +119,6 @@ fn restore_absence(name: &str, journal: &RunStatus, found: Option<&Stack>, view:
     }
 }
 
-/// The read of the events of an operation.
-fn events(name: &str, stack: &Stack, token: &str) -> Read {
-    let what = What::Events {
-        stack: stack.id.clone(),
-        token: token.to_owned(),
-    };
-    read(name, what)
-}
-
-/// Deletes a stack, and follows the deletion.
-fn delete_stack(stack: &Stack, name: &str, token: &str, observed: &Observed) -> Next {
-    match stack.status.as_str() {
-        "DELETE_IN_PROGRESS" => {
-            Next::Wait(waits::for_stack(format!("the deletion of stack {name}")))
-        }
-        "DELETE_FAILED" => match observed.events(name, token) {
-            None => Next::Read(events(name, stack, token)),
-            Some(events) => Next::Fail(format!(
-                "stack {name} can't be deleted: {}. Delete it again once the cause is gone, or retain what can't be \
-                 deleted: aws cloudformation delete-stack --stack-name {name} --retain-resources …",
-                progress::failure(stack, events)
-            )),
-        },
-        _ if stack.is_protected => Next::Fail(format!(
-            "stack {name} can't be deleted: it has termination protection; end that with aws cloudformation \
-             update-termination-protection --no-enable-termination-protection --stack-name {name}"
-        )),
-        // AWS accepts the deletion of a stack that is being created, and of no other that it works on.
-        "CREATE_IN_PROGRESS" => Next::Act(deletion(stack, token)),
-        status if state(status) == State::Working => {
-            Next::Wait(waits::for_stack(format!("stack {name}, which is {status}")))
-        }
-        _ if observed.has_asked_for_deletion(name) => {
-            // AWS accepts some deletions, and gives them up with a reason: the stack keeps its state.
-            let reason = stack.reason.as_deref().unwrap_or("AWS gives no reason");
-            Next::Fail(format!("stack {name} can't be deleted: {reason}"))
-        }
-        _ => Next::Act(deletion(stack, token)),
-    }
-}
-
-fn deletion(stack: &Stack, token: &str) -> Action {
-    Action::Delete {
-        stack: stack.id.clone(),
-        token: token.to_owned(),
-    }
-}
-
 /// Ends the operation of the run; waits for any other.
 fn interrupt(
     name: &str,
@@ -177,6 +139,32 @@ fn interrupt(
         "stack {name}, which is {}",
         stack.status
     )))
+}
+
+/// Has CloudFormation continue the rollback, which brings back the state before the failed update.
+fn continue_rollback(
+    component: &str,
+    then: &StackSnapshot,
+    (before, stack): (&FormerStack, &Stack),
+    token: String,
+    view: View<'_>,
+) -> Next {
+    let name = &then.stack_name;
+    // A person may remove the cause before the deadline.
+    let blocked = |why: String| Next::Stuck(format!("stack {name} can't be restored: {why}"));
+    if let Some(why) = foreign(stack, view) {
+        return blocked(why);
+    }
+    let rollback = Rollback {
+        component,
+        name,
+        role: stack.role.as_ref().unwrap_or(&before.settings.role),
+        skip: &then.resources_to_skip,
+        token,
+    };
+    rollback
+        .resume(stack, view.observed)
+        .unwrap_or_else(blocked)
 }
 
 /// Whether the stack is as it was.
@@ -212,6 +200,8 @@ fn bring_back(
             creates: false,
             template: TemplateText::Kept(before.template),
             settings: before.settings.clone(),
+            // The stack has their values already.
+            systems_manager_parameters: Vec::new(),
             imports_existing: false,
         }))),
         Some(Some(found)) if found.execution == "EXECUTE_FAILED" => {
@@ -291,20 +281,6 @@ fn execute(
         change_set: found.id.clone(),
         token: change_set_name(&found.id).unwrap_or_default().to_owned(),
     })
-}
-
-/// The next read or action to delete a stack that the Release no longer has.
-pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Next {
-    let name = &item.name;
-    let Some(found) = observed.stack(name) else {
-        return Next::Read(read(name, What::Stack));
-    };
-    match existing(found) {
-        Some(stack) if owner.refusal(&stack.tags).is_none() => {
-            delete_stack(stack, name, &format!("{CHANGE_SET_PREFIX}delete"), observed)
-        }
-        _ => Next::Ready,
-    }
 }
 
 /// The restored state, for the status.

@@ -15,6 +15,9 @@ pub struct StackSnapshot {
     pub before: Option<FormerStack>,
     /// The resources that a change may replace or delete, also while it is restored.
     pub allow: Allow,
+    /// The resources that a continued rollback may skip.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources_to_skip: Vec<String>,
 }
 
 /// A stack before a run.

@@ -208,6 +208,26 @@ impl StackEvent {
     }
 }
 
+/// A resource of a stack (`ListStackResources`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackResource {
+    /// Logical id.
+    pub logical_id: String,
+    /// Physical id; `None` if nothing was created.
+    pub physical_id: Option<String>,
+    /// Type, such as `AWS::S3::Bucket`.
+    pub resource_type: String,
+    /// Its state, such as `DELETE_SKIPPED`.
+    pub status: String,
+}
+
+impl StackResource {
+    /// Whether it exists in AWS.
+    pub fn exists(&self) -> bool {
+        self.physical_id.is_some() && self.status != "DELETE_COMPLETE"
+    }
+}
+
 /// What CloudFormation finds in a template (`GetTemplateSummary`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateSummary {
@@ -226,10 +246,11 @@ pub struct TemplateSummary {
 /// A parameter that a template declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeclaredParameter {
-    /// Type, such as `String`.
+    /// Type, such as `String`, or `AWS::SSM::Parameter::Value<String>` for the name of a parameter in Systems
+    /// Manager.
     pub parameter_type: String,
-    /// Whether it has a default.
-    pub has_default: bool,
+    /// The default, if it has one.
+    pub default: Option<String>,
     /// Whether AWS never shows its value.
     pub is_secret: bool,
 }

@@ -13,39 +13,73 @@ pub enum State {
     Working,
     /// It has no resources yet, only change sets.
     Review,
-    /// It can't be updated: the reason, and the way out.
-    Stuck(&'static str),
+    /// Its creation failed and was rolled back: it can only be deleted.
+    CreationRolledBack,
+    /// An update failed, and so did its rollback, which can be continued.
+    RollbackFailed,
+    /// It can't be updated, and only a person knows the way out.
+    Stuck(Stuck),
 }
 
-/// The states that are stuck, each with the reason and the way out.
-const STUCK: [(&str, &str); 7] = [
+/// The reason why a stack can't be updated, and the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    why: &'static str,
+    /// The way out, with `NAME` in place of the stack's name.
+    way_out: &'static str,
+}
+
+impl Stuck {
+    /// The reason and the way out, for the stack with this name.
+    pub fn describe(self, name: &str) -> String {
+        format!("{}: {}", self.why, self.way_out.replace("NAME", name))
+    }
+}
+
+/// The states from which Sluice finds the way out, unless that fails or resources are left.
+const REPAIRED: [(&str, State); 2] = [
+    ("ROLLBACK_COMPLETE", State::CreationRolledBack),
+    ("UPDATE_ROLLBACK_FAILED", State::RollbackFailed),
+];
+
+/// The states that are stuck.
+const STUCK: [(&str, Stuck); 5] = [
     (
         "CREATE_FAILED",
-        "its creation failed and was not rolled back: delete the stack, or roll it back",
-    ),
-    (
-        "ROLLBACK_COMPLETE",
-        "its creation failed and was rolled back, so that nothing is left of it but its name: delete the stack",
+        Stuck {
+            why: "its creation failed and was not rolled back",
+            way_out: "delete the stack with aws cloudformation delete-stack --stack-name NAME",
+        },
     ),
     (
         "ROLLBACK_FAILED",
-        "its creation failed, and so did the rollback: delete the stack, retaining what can't be deleted",
+        Stuck {
+            why: "its creation failed, and so did the rollback of it",
+            way_out: "fix the cause and delete the stack with aws cloudformation delete-stack --stack-name NAME",
+        },
     ),
     (
         "UPDATE_FAILED",
-        "an update failed and was not rolled back: roll the stack back, or update it",
-    ),
-    (
-        "UPDATE_ROLLBACK_FAILED",
-        "an update failed, and so did its rollback: fix the cause and continue the rollback",
+        Stuck {
+            why: "an update failed and was not rolled back",
+            way_out: "roll it back with aws cloudformation rollback-stack --stack-name NAME",
+        },
     ),
     (
         "DELETE_FAILED",
-        "its deletion failed: fix the cause and delete it again, or retain what can't be deleted",
+        Stuck {
+            why: "its deletion failed",
+            way_out: "fix the cause and delete the stack with aws cloudformation delete-stack --stack-name NAME, or \
+                      leave what can't be deleted in AWS with --retain-resources and the logical ids",
+        },
     ),
     (
         "IMPORT_ROLLBACK_FAILED",
-        "an import failed, and so did its rollback: contact AWS Support, or delete the stack",
+        Stuck {
+            why: "an import failed, and so did its rollback",
+            way_out: "contact AWS Support; aws cloudformation delete-stack --stack-name NAME deletes the stack with all \
+                      resources that have no DeletionPolicy",
+        },
     ),
 ];
 
@@ -57,8 +91,11 @@ pub fn state(status: &str) -> State {
     if status.ends_with("_IN_PROGRESS") {
         return State::Working;
     }
+    if let Some((_, repaired)) = REPAIRED.iter().find(|(it, _)| *it == status) {
+        return *repaired;
+    }
     match STUCK.iter().find(|(stuck, _)| *stuck == status) {
-        Some((_, why)) => State::Stuck(why),
+        Some((_, stuck)) => State::Stuck(*stuck),
         None => State::Settled,
     }
 }
@@ -80,6 +117,11 @@ pub fn is_change_set_pending(change_set: &ChangeSet) -> bool {
 /// change set of a name.
 pub fn existing(stack: Option<&Stack>) -> Option<&Stack> {
     stack.filter(|stack| state(&stack.status) != State::Review)
+}
+
+/// The stack, unless it is to be created anew: it only has change sets, or its creation was rolled back.
+pub fn updatable(stack: Option<&Stack>) -> Option<&Stack> {
+    existing(stack).filter(|stack| state(&stack.status) != State::CreationRolledBack)
 }
 
 /// The name of a change set, from its ARN: `arn:aws:cloudformation:<region>:<account>:changeSet/<name>/<id>`.
@@ -118,10 +160,23 @@ mod tests {
         for status in working {
             assert_eq!(state(status), State::Working, "{status}");
         }
-        for (status, why) in STUCK {
-            assert_eq!(state(status), State::Stuck(why), "{status}");
+        for (status, stuck) in STUCK {
+            assert_eq!(state(status), State::Stuck(stuck), "{status}");
         }
         assert_eq!(state("REVIEW_IN_PROGRESS"), State::Review);
+        for (status, repaired) in REPAIRED {
+            assert_eq!(state(status), repaired, "{status}");
+        }
+    }
+
+    #[test]
+    fn way_out_of_a_stuck_state_names_the_stack() {
+        for (status, stuck) in STUCK {
+            let text = stuck.describe("shop-prod");
+            let command = "aws cloudformation ";
+            assert!(text.contains(command), "{status}: {text}");
+            assert!(text.contains("--stack-name shop-prod"), "{status}: {text}");
+        }
     }
 
     #[test]

@@ -351,8 +351,8 @@ impl Kind for Lambda {
         Resource::Function(read.function())
     }
 
-    fn action_grant<'a>(action: &'a Action, resource: &'a str) -> Option<Resource<'a>> {
-        action.grant(resource)
+    fn action_grants<'a>(action: &'a Action, resource: &'a str) -> Vec<Resource<'a>> {
+        action.grant(resource).into_iter().collect()
     }
 
     fn operation(action: &Action) -> &'static str {

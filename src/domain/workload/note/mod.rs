@@ -247,8 +247,8 @@ impl Kind for Note {
         Resource::Bucket(&read.0)
     }
 
-    fn action_grant<'a>(_: &'a Action, resource: &'a str) -> Option<Resource<'a>> {
-        Some(Resource::Bucket(resource))
+    fn action_grants<'a>(_: &'a Action, resource: &'a str) -> Vec<Resource<'a>> {
+        vec![Resource::Bucket(resource)]
     }
 
     fn operation(action: &Action) -> &'static str {

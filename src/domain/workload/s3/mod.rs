@@ -250,8 +250,8 @@ impl Kind for S3 {
         Resource::Bucket(&read.task.location.bucket)
     }
 
-    fn action_grant<'a>(action: &'a Action, _: &'a str) -> Option<Resource<'a>> {
-        Some(Resource::Bucket(&action.task.location.bucket))
+    fn action_grants<'a>(action: &'a Action, _: &'a str) -> Vec<Resource<'a>> {
+        vec![Resource::Bucket(&action.task.location.bucket)]
     }
 
     fn operation(action: &Action) -> &'static str {

@@ -69,6 +69,8 @@ async fn stack_must_exist_for_an_update_and_must_not_for_a_creation() {
     assert_eq!(kind(missing), Some(Kind::NotFound));
     let missing = stacks.events("lab-exists-no", None, 10).await;
     assert_eq!(kind(missing), Some(Kind::NotFound));
+    let missing = stacks.resources("lab-exists-no").await;
+    assert_eq!(kind(missing), Some(Kind::NotFound));
     let missing = stacks.delete_change_set("lab-exists-no", "sluice-1").await;
     assert_eq!(missing, Ok(()));
     let missing = stacks.execute("lab-exists-no", "sluice-1", "execute").await;
@@ -137,6 +139,7 @@ async fn session_is_limited_to_granted_stacks_and_roles() {
             kind(theirs.stack(name).await),
             kind(theirs.template(name).await),
             kind(theirs.events(name, None, 10).await),
+            kind(theirs.resources(name).await),
             kind(theirs.change_set(name, "sluice-1").await),
             kind(theirs.change_sets(name).await),
             kind(theirs.execute(name, "sluice-1", "execute").await),

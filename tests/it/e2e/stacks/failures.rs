@@ -8,16 +8,15 @@ use sluice_lab::{
 };
 
 use super::{
-    emulator::{hold, parameter, repair, setting, wait_reached},
+    emulator::{hold, parameter, setting, wait_reached},
     fixture::{
-        TEMPLATE, both, breaking, client, count, deployment, described, executed, name, push,
-        push_both, running, spec, state, status, template, wait_no_change_sets,
+        TEMPLATE, both, breaking, count, deployment, described, executed, name, push, push_both,
+        running, spec, state, status, template, wait_no_change_sets,
     },
 };
 use crate::e2e::{
     aws_state::is_gone,
     check_kinds::Page,
-    run,
     scene::{NAME, Scene, assert_contains, condition_in, conditions},
 };
 
@@ -226,44 +225,6 @@ fn abort_deletes_a_stack_that_is_being_created() {
     scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
     assert!(described(&scene, "dev").is_none());
     assert_eq!(setting(&scene, "dev"), None);
-}
-
-#[test]
-fn failed_rollback_of_cloudformation_waits_for_a_person() {
-    let (scene, _) = running("stk-stuck");
-    let first = breaking("Update").replace("FailOn: Update", "FailOn: [Rollback], Size: 1");
-    push(&scene, &first);
-    scene.delivered(2);
-    let before = state(&scene);
-    let mark = scene.environment.lab.aws.mark();
-    let late = "
-  Late:
-    Type: Custom::LabFailure
-    DependsOn: Broken
-    Properties: {FailOn: Create, Reason: too late}
-Outputs:";
-    let second = first.replace("Size: 1", "Size: 2");
-    push(&scene, &second.replace("\nOutputs:", late));
-    let parts = [
-        "UPDATE_ROLLBACK_FAILED",
-        "fix the cause and continue the rollback",
-    ];
-    scene.wait(NAME, "the Target waits for a person", |_| {
-        let status = scene.target("dev").status?;
-        let ready = condition_in(&status.conditions, condition::READY)?;
-        let says = parts.iter().all(|part| ready.message.contains(part));
-        (ready.reason == "WaitingForAWS" && says).then_some(())
-    });
-    assert_eq!(executed(&scene, mark), 1);
-
-    repair(&scene);
-    let resume = client(&scene, "dev").continue_update_rollback();
-    run(resume.stack_name(name(&scene)).send()).unwrap();
-    scene.stalled("RolledBack", &["r2 serves", "too late"]);
-    assert_eq!(status(&scene, "dev"), "UPDATE_ROLLBACK_COMPLETE");
-    assert_eq!(state(&scene), before);
-    assert_eq!(executed(&scene, mark), 1);
-    assert_eq!(count(&scene, mark, "DeleteStack"), 0);
 }
 
 #[test]

@@ -1,21 +1,18 @@
 //! What prevents the delivery of a stack is reported before anything is written to CloudFormation.
 
-use aws_sdk_cloudformation::types::Tag;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
 use serde_json::{Value, json};
 
 use super::{
     emulator::setting,
     fixture::{
-        TEMPLATE, breaking, calls, client, deployment, described, name, nothing_written, push,
-        running, spec, status, wait_gone, wait_status,
+        TEMPLATE, calls, client, deployment, described, name, nothing_written, push, running, spec,
+        wait_gone, wait_status,
     },
 };
 use crate::e2e::{
     aws::copy_dev_account,
     run,
-    scene::{NAME, Scene, assert_contains},
+    scene::{Scene, assert_contains},
 };
 
 /// Asserts that the Release of this template and Deployment fails for that reason, without a write.
@@ -239,50 +236,6 @@ fn unmanaged_stack_is_refused() {
     assert_eq!(setting(&scene, "dev").as_deref(), Some("hello"));
 }
 
-/// The tags that name the team's Deployment as the owner.
-fn owner(scene: &Scene<'_>) -> Vec<Tag> {
-    let namespaces = Api::<Namespace>::all(scene.environment.client.clone());
-    let cluster = run(namespaces.get("kube-system")).unwrap().metadata.uid;
-    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-    vec![
-        tag("sluice.dev/cluster", &cluster.expect("a uid")),
-        tag("sluice.dev/namespace", &scene.team.namespace),
-        tag("sluice.dev/name", NAME),
-    ]
-}
-
-#[test]
-fn stack_whose_creation_was_rolled_back_has_to_be_deleted() {
-    let scene = Scene::new("stk-rolled-back");
-    let create = client(&scene, "dev")
-        .create_stack()
-        .stack_name(name(&scene))
-        .template_body(breaking("Create"))
-        .set_tags(Some(owner(&scene)));
-    run(create.send()).unwrap();
-    wait_status(&scene, "dev", "ROLLBACK_COMPLETE");
-    let mark = scene.environment.lab.aws.mark();
-    push(&scene, TEMPLATE);
-    scene.apply(&deployment(&scene, &["dev"]));
-    let parts = [
-        "it is ROLLBACK_COMPLETE",
-        "nothing is left of it but its name",
-        "delete the stack",
-    ];
-    scene.stalled("DeliveryFailed", &parts);
-    nothing_written(&scene, mark);
-    assert_eq!(status(&scene, "dev"), "ROLLBACK_COMPLETE");
-
-    run(client(&scene, "dev")
-        .delete_stack()
-        .stack_name(name(&scene))
-        .send())
-    .unwrap();
-    wait_gone(&scene, "dev");
-    scene.annotate("sluice.dev/retry", "it is deleted");
-    scene.delivered(1);
-}
-
 /// A Deployment in an Account of its own with this grant.
 fn with_grant(scene: &Scene<'_>, grant: &Value) -> Value {
     let account = copy_dev_account(scene, |spec| spec["grants"] = json!([grant]));
@@ -359,4 +312,21 @@ fn obstacle_of_an_update_leaves_the_stack_alone() {
     push(&scene, &TEMPLATE.replace("hello", "good"));
     scene.delivered(3);
     assert_eq!(setting(&scene, "dev").as_deref(), Some("good"));
+}
+
+#[test]
+fn parameter_of_systems_manager_needs_a_grant() {
+    let scene = Scene::new("stk-no-ssm");
+    let template = TEMPLATE.replace(
+        "Resources:\n",
+        "  Other: {Type: AWS::SSM::Parameter::Value<String>, Default: /of/another/team}\nResources:\n",
+    );
+    let mark = scene.environment.lab.aws.mark();
+    push(&scene, &template);
+    scene.apply(&deployment(&scene, &["dev"]));
+    scene.stalled(
+        "TargetStalled",
+        &["namespace stk-no-ssm use parameter /of/another/team"],
+    );
+    nothing_written(&scene, mark);
 }

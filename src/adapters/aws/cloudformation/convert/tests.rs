@@ -235,6 +235,28 @@ fn event_keeps_its_state_reason_and_token() {
 }
 
 #[test]
+fn resource_without_a_physical_id_was_never_created() {
+    let resource = |physical_id: &str| {
+        let answer = StackResourceSummary::builder()
+            .logical_resource_id("Db")
+            .physical_resource_id(physical_id)
+            .resource_type("AWS::RDS::DBInstance")
+            .resource_status(ResourceStatus::CreateFailed)
+            .last_updated_timestamp(DateTime::from_secs(30))
+            .build();
+        stack_resource(&call(), answer).expect("usable")
+    };
+    let expected = StackResource {
+        logical_id: "Db".into(),
+        physical_id: None,
+        resource_type: "AWS::RDS::DBInstance".into(),
+        status: "CREATE_FAILED".into(),
+    };
+    assert!(!expected.exists() && resource("db-1").exists());
+    assert_eq!(resource(""), expected);
+}
+
+#[test]
 fn summary_keeps_declared_parameters_and_needs() {
     let declared = |name: &str| ParameterDeclaration::builder().parameter_key(name);
     let answer = GetTemplateSummaryOutput::builder()
@@ -256,15 +278,15 @@ fn summary_keeps_declared_parameters_and_needs() {
         .resource_types("AWS::S3::Bucket")
         .resource_types("AWS::IAM::Role")
         .build();
-    let parameter = |has_default, is_secret| DeclaredParameter {
+    let parameter = |default: Option<&str>, is_secret| DeclaredParameter {
         parameter_type: "String".into(),
-        has_default,
+        default: default.map(str::to_owned),
         is_secret,
     };
     let expected = TemplateSummary {
         parameters: BTreeMap::from([
-            ("Password".into(), parameter(false, true)),
-            ("Stage".into(), parameter(true, false)),
+            ("Password".into(), parameter(None, true)),
+            ("Stage".into(), parameter(Some(""), false)),
         ]),
         capabilities: ["CAPABILITY_NAMED_IAM".to_owned()].into(),
         capabilities_reason: Some(

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every action that the adapter for CloudFormation makes on a stack.
-const PORT: [&str; 11] = [
+const PORT: [&str; 12] = [
     "cloudformation:CancelUpdateStack",
     "cloudformation:ContinueUpdateRollback",
     "cloudformation:CreateChangeSet",
@@ -15,6 +15,7 @@ const PORT: [&str; 11] = [
     "cloudformation:ExecuteChangeSet",
     "cloudformation:GetTemplate",
     "cloudformation:ListChangeSets",
+    "cloudformation:ListStackResources",
 ];
 
 fn on_stacks(stacks: &[&str], roles: &[&str], parameters: &[&str]) -> String {
@@ -73,6 +74,7 @@ fn policy_lists_stacks_roles_parameters_and_templates() {
           "cloudformation:ExecuteChangeSet",
           "cloudformation:GetTemplate",
           "cloudformation:ListChangeSets",
+          "cloudformation:ListStackResources",
           "cloudformation:ContinueUpdateRollback",
           "cloudformation:CreateChangeSet"
         ],
