@@ -231,10 +231,11 @@ async fn an_executed_change_set_is_described_by_arn_only() {
         found.execution_status,
         Some(ExecutionStatus::ExecuteComplete)
     );
+    let name = found.change_set_name.expect("its name");
     let by_name = stack
         .client
         .describe_change_set()
-        .change_set_name("release")
+        .change_set_name(name)
         .stack_name(&stack.name);
     assert_eq!(refusal_code(by_name.send().await), "ChangeSetNotFound");
     let list = stack
