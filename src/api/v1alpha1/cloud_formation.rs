@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules::{has_no_reserved_keys, has_parameter_names, has_valid_keys, is_role};
+
 /// A CloudFormation stack, created and updated by change sets.
 ///
 /// The change set is part of the plan: exactly the change set that was planned, and approved where a gate
@@ -29,8 +31,7 @@ pub struct CloudFormation {
     /// Name (with path) or ARN of the service role. CloudFormation changes the resources with its rights
     /// only. Takes `$(…)`.
     #[schemars(length(min = 1, max = 768))]
-    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
-        .message("must be the name of a role, with its path if it has one, or its ARN"))]
+    #[x_kube(validation = is_role())]
     pub role: String,
     /// Parameters of the template. Values take `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -38,8 +39,7 @@ pub struct CloudFormation {
         "maxProperties" = 200,
         "additionalProperties" = {"type": "string", "maxLength": 4096}
     ))]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z0-9]{1,255}$'))")
-        .message("names must be 1 to 255 letters and digits"))]
+    #[x_kube(validation = has_parameter_names())]
     pub parameters: BTreeMap<String, String>,
     /// Names of parameters that keep the value that the stack has. A new stack has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,12 +53,7 @@ pub struct CloudFormation {
         "maxProperties" = 40,
         "additionalProperties" = {"type": "string", "maxLength": 1024}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are reserved"),
-        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
-            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
-    )]
+    #[x_kube(validation = has_no_reserved_keys(), validation = has_valid_keys())]
     pub tags: BTreeMap<String, String>,
     /// The capabilities that the template may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -169,8 +164,7 @@ pub struct CloudFormationOverride {
         "maxProperties" = 200,
         "additionalProperties" = {"type": "string", "maxLength": 4096}
     ))]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z0-9]{1,255}$'))")
-        .message("names must be 1 to 255 letters and digits"))]
+    #[x_kube(validation = has_parameter_names())]
     pub parameters: BTreeMap<String, String>,
     /// Merged into the component's tags, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -178,11 +172,6 @@ pub struct CloudFormationOverride {
         "maxProperties" = 40,
         "additionalProperties" = {"type": "string", "maxLength": 1024}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are reserved"),
-        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
-            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
-    )]
+    #[x_kube(validation = has_no_reserved_keys(), validation = has_valid_keys())]
     pub tags: BTreeMap<String, String>,
 }

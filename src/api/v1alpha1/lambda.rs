@@ -6,6 +6,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules::{
+    has_no_reserved_keys, has_no_reserved_variables, has_valid_keys, has_variable_names, is_role,
+};
+
 /// A Lambda function with an alias that serves its traffic.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,8 +30,7 @@ pub struct Lambda {
     pub handler: String,
     /// Name (with path) or ARN of the execution role. Takes `$(…)`.
     #[schemars(length(min = 1, max = 768))]
-    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
-        .message("must be the name of a role, with its path if it has one, or its ARN"))]
+    #[x_kube(validation = is_role())]
     pub role: String,
     /// The alias that serves traffic. Callers should invoke this alias.
     #[serde(default = "default_alias")]
@@ -53,12 +56,7 @@ pub struct Lambda {
         "maxProperties" = 256,
         "additionalProperties" = {"type": "string", "maxLength": 4096}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
-            .message("names must be letters, digits and _, at least two, beginning with a letter"),
-        validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
-            .message("Lambda sets its reserved variables itself, such as AWS_REGION and AWS_SESSION_TOKEN")
-    )]
+    #[x_kube(validation = has_variable_names(), validation = has_no_reserved_variables())]
     pub environment: BTreeMap<String, String>,
     /// Description of the function. Takes `$(…)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,12 +69,7 @@ pub struct Lambda {
         "maxProperties" = 40,
         "additionalProperties" = {"type": "string", "maxLength": 1024}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are reserved"),
-        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
-            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
-    )]
+    #[x_kube(validation = has_no_reserved_keys(), validation = has_valid_keys())]
     pub tags: BTreeMap<String, String>,
 }
 
@@ -120,8 +113,7 @@ pub struct LambdaOverride {
     /// Replaces the component's role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 768))]
-    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
-        .message("must be the name of a role, with its path if it has one, or its ARN"))]
+    #[x_kube(validation = is_role())]
     pub role: Option<String>,
     /// Replaces the component's memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,12 +129,7 @@ pub struct LambdaOverride {
         "maxProperties" = 256,
         "additionalProperties" = {"type": "string", "maxLength": 4096}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
-            .message("names must be letters, digits and _, at least two, beginning with a letter"),
-        validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
-            .message("Lambda sets its reserved variables itself, such as AWS_REGION and AWS_SESSION_TOKEN")
-    )]
+    #[x_kube(validation = has_variable_names(), validation = has_no_reserved_variables())]
     pub environment: BTreeMap<String, String>,
     /// Replaces the component's description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,11 +141,6 @@ pub struct LambdaOverride {
         "maxProperties" = 40,
         "additionalProperties" = {"type": "string", "maxLength": 1024}
     ))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are reserved"),
-        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
-            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
-    )]
+    #[x_kube(validation = has_no_reserved_keys(), validation = has_valid_keys())]
     pub tags: BTreeMap<String, String>,
 }

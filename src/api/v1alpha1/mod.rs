@@ -26,6 +26,7 @@ mod note;
 mod proposal;
 mod release;
 mod rollout;
+mod rules;
 mod s3;
 mod target;
 mod zero;

@@ -36,12 +36,8 @@ pub async fn evaluate(
         },
         // The engine asks only once the outputs are known.
         StageCheckKind::Deferred(deferred) => {
-            let needed = deferred.needed.iter().map(|it| format!("$({it})"));
-            let needed: Vec<String> = needed.collect();
-            Ok(Verdict::Inconclusive(format!(
-                "{} is not known",
-                needed.join(" and ")
-            )))
+            let why = format!("{} is not known", deferred.unknown());
+            Ok(Verdict::Inconclusive(why))
         }
     };
     let verdict = match verdict {

@@ -3,6 +3,7 @@
 //! One folder per kind, as in [`crate::domain::workload`]; each implements `Shell`.
 
 pub mod archive;
+mod by_digest;
 mod cloud_formation;
 mod hub;
 pub mod lambda;

@@ -44,6 +44,14 @@ pub struct DeferredCheck {
     variables: Variables,
 }
 
+impl DeferredCheck {
+    /// The outputs as in messages: `$(components.infra.outputs.Url)`.
+    pub fn unknown(&self) -> String {
+        let needed = self.needed.iter().map(|it| format!("$({it})"));
+        needed.collect::<Vec<_>>().join(" and ")
+    }
+}
+
 impl StageCheck {
     /// The check; `None` for a check of a component. The field of an error is relative to the check.
     pub fn new(check: &Check, variables: &Variables) -> Result<Option<Self>, Invalid> {

@@ -159,11 +159,9 @@ fn undefined(
     if moment.phase != CheckPhase::AfterTraffic || moment.level < last {
         return Next::Ready;
     }
-    let needed = deferred.needed.iter().map(|it| format!("$({it})"));
-    let needed: Vec<String> = needed.collect();
     Next::Fail(format!(
         "check {name} can't be made: {} is not known, although its component serves",
-        needed.join(" and ")
+        deferred.unknown()
     ))
 }
 

@@ -10,7 +10,7 @@ use crate::{
         invalid::{Invalid, Problems},
         limits, names,
         ownership::{Adoption, Owner},
-        substitution::{SubstitutionError, Template, Variables},
+        substitution::{Outputs, SubstitutionError, Template, Variables},
     },
 };
 
@@ -201,6 +201,29 @@ pub fn partition(region: &str) -> &'static str {
     } else {
         "aws"
     }
+}
+
+/// Those of the texts that need outputs which are not known yet.
+pub fn deferred(templates: &BTreeMap<String, Template>) -> BTreeMap<String, Template> {
+    let deferred = templates.iter().filter(|(_, it)| it.deferred().is_some());
+    let deferred = deferred.map(|(name, it)| (name.clone(), it.clone()));
+    deferred.collect()
+}
+
+/// Takes out those of the texts whose outputs are known now, with their values.
+pub fn take_known(
+    deferred: &mut BTreeMap<String, Template>,
+    outputs: &Outputs,
+) -> impl Iterator<Item = (String, String)> + use<> {
+    let mut known = Vec::new();
+    deferred.retain(|name, template| match template.resolve(outputs) {
+        Some(value) => {
+            known.push((name.clone(), value));
+            false
+        }
+        None => true,
+    });
+    known.into_iter()
 }
 
 /// The texts, with references to outputs as in specs.

@@ -9,12 +9,24 @@ use futures::TryStreamExt as _;
 pub use self::unpack::{Tape, Unpacking};
 use crate::{
     domain::archive::{ZipEntry, directory_length, index},
-    ports::{CallError, CallErrorKind, store::Store},
+    ports::{
+        CallError, CallErrorKind,
+        store::{ByteStream, Store},
+    },
 };
 
 /// How much of the archive's end is read first: enough for most directories, and for any end record with the
 /// longest comment.
 pub(super) const FIRST: u64 = 80 << 10;
+
+/// All bytes of a body that is known to be small.
+pub async fn whole_body(body: ByteStream) -> Result<Vec<u8>, CallError> {
+    body.try_fold(Vec::new(), |mut bytes, piece| async move {
+        bytes.extend_from_slice(&piece);
+        Ok(bytes)
+    })
+    .await
+}
 
 /// A zip in an artifact bucket.
 #[derive(Clone)]
@@ -58,11 +70,7 @@ impl Archive {
             .store
             .open_range(&self.key, &self.version_id, start..self.size)
             .await?;
-        body.try_fold(Vec::new(), |mut tail, piece| async move {
-            tail.extend_from_slice(&piece);
-            Ok(tail)
-        })
-        .await
+        whole_body(body).await
     }
 
     /// Its address.

@@ -4,17 +4,15 @@
 //! one object: `templates/<sha256>.template`. `GetTemplate` replaces characters outside of ASCII, so a text with
 //! such characters is also kept under the digest of what AWS would return: `templates/<sha256>.original`.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use futures::TryStreamExt as _;
 
 use crate::{
     controllers::{
         access::Access,
         context::Context,
         workload::{
-            archive::{Archive, Unpacking},
+            archive::{Archive, Unpacking, whole_body},
+            by_digest,
             hub::hub,
         },
     },
@@ -26,7 +24,7 @@ use crate::{
             Source, TEMPLATES_PREFIX, TemplateDigests, TemplateFile, TemplateSource, too_large,
         },
     },
-    ports::{CallError, CallErrorKind, store::SHA256},
+    ports::{CallError, CallErrorKind},
 };
 
 /// The template of a Release, and what CloudFormation finds in it.
@@ -106,16 +104,8 @@ async fn put(
     digest: Sha256,
     text: &str,
 ) -> Result<TemplateSource, CallError> {
-    let found = access.store.head(key).await?;
-    let is_same =
-        |metadata: &BTreeMap<String, String>| metadata.get(SHA256) == Some(&digest.to_string());
-    let version_id = if let Some(object) = found.filter(|object| is_same(&object.metadata)) {
-        object.version_id
-    } else {
-        let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
-        let bytes = Bytes::copy_from_slice(text.as_bytes());
-        access.store.put(key, bytes, &metadata).await?
-    };
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    let version_id = by_digest::put(&*access.store, key, digest, bytes).await?;
     Ok(stored(access, key.to_owned(), version_id))
 }
 
@@ -157,11 +147,7 @@ async fn whole(archive: &Archive, sha256: Sha256) -> Result<Vec<u8>, CallError> 
         .store
         .open(&archive.key, &archive.version_id)
         .await?;
-    let bytes = body.try_fold(Vec::new(), |mut bytes, piece| async move {
-        bytes.extend_from_slice(&piece);
-        Ok(bytes)
-    });
-    let bytes = bytes.await?;
+    let bytes = whole_body(body).await?;
     if Sha256::of(&bytes) == sha256 {
         return Ok(bytes);
     }

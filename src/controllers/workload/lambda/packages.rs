@@ -3,23 +3,22 @@
 //! A package is kept under its digest, so that every Release and every snapshot that needs the same
 //! bytes shares one object: `packages/<sha256>.zip`.
 
-use std::collections::BTreeMap;
-
 use futures::StreamExt as _;
 
 use crate::{
     api::v1alpha1::StoreLocation,
-    controllers::{access::Access, context::Context, workload::hub::hub},
+    controllers::{
+        access::Access,
+        context::Context,
+        workload::{by_digest, hub::hub},
+    },
     domain::{
         digest::{Hasher, Sha256},
         workload::lambda::{
             CodeLocation, DesiredFunction, FunctionSnapshot, LatestSnapshot, PACKAGES_PREFIX,
         },
     },
-    ports::{
-        CallError, CallErrorKind,
-        store::{ByteStream, SHA256, StoredObject},
-    },
+    ports::{CallError, CallErrorKind, store::ByteStream},
 };
 
 /// Copies the package of a Release into the Target's bucket, unless it is there.
@@ -76,11 +75,8 @@ fn location(access: &Access, digest: Sha256, version_id: String) -> CodeLocation
 }
 
 async fn existing(access: &Access, digest: Sha256) -> Result<Option<CodeLocation>, CallError> {
-    let found = access.store.head(&key(digest)).await?;
-    let same = |object: &StoredObject| object.metadata.get(SHA256) == Some(&digest.to_string());
-    Ok(found
-        .filter(same)
-        .map(|object| location(access, digest, object.version_id)))
+    let found = by_digest::existing(&*access.store, &key(digest), digest).await?;
+    Ok(found.map(|version_id| location(access, digest, version_id)))
 }
 
 /// Keeps a package, refusing bytes that are not what the digest says.
@@ -90,10 +86,13 @@ async fn keep(
     digest: Sha256,
     (length, bytes): (u64, ByteStream),
 ) -> Result<CodeLocation, CallError> {
-    let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
     let version_id = access
         .store
-        .upload(&key(digest), verified(bytes, digest), &metadata)
+        .upload(
+            &key(digest),
+            verified(bytes, digest),
+            &by_digest::metadata(digest),
+        )
         .await?;
     context.metrics.transferred_out(length);
     Ok(location(access, digest, version_id))

@@ -1,20 +1,16 @@
 //! The records of an S3 location in the Target's artifact bucket: manifests and snapshots, each under its
 //! digest.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::waves::Waves;
 use crate::{
+    controllers::workload::by_digest,
     domain::{
         digest::Sha256,
         workload::s3::site::{SiteManifest, SiteSnapshot, StoredRef, copy_key},
     },
-    ports::{
-        CallError, CallErrorKind,
-        store::{SHA256, Store},
-    },
+    ports::{CallError, CallErrorKind, store::Store},
 };
 
 /// Larger than any manifest or snapshot: 20,000 files with a key of a KiB each.
@@ -26,20 +22,13 @@ pub(super) async fn store(
     base: &str,
     text: Bytes,
 ) -> Result<StoredRef, CallError> {
-    let sha256 = Sha256::of(&text).to_string();
-    let key = format!("{base}/{sha256}.json");
-    let found = store.head(&key).await?;
-    let same = found.filter(|object| object.metadata.get(SHA256) == Some(&sha256));
-    let version_id = if let Some(object) = same {
-        object.version_id
-    } else {
-        let metadata = BTreeMap::from([(SHA256.to_owned(), sha256.clone())]);
-        store.put(&key, text, &metadata).await?
-    };
+    let digest = Sha256::of(&text);
+    let key = format!("{base}/{digest}.json");
+    let version_id = by_digest::put(store, &key, digest, text).await?;
     Ok(StoredRef {
         key,
         version_id,
-        sha256,
+        sha256: digest.to_string(),
     })
 }
 

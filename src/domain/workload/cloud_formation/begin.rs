@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    changes::changes_nothing,
     desired::DesiredStack,
     observed::{Observed, Read, Source, What},
     remains,
@@ -197,6 +198,13 @@ fn has_capability(settings: &Settings, needed: &str) -> bool {
     has(needed) || (needed == "CAPABILITY_IAM" && has("CAPABILITY_NAMED_IAM"))
 }
 
+/// What the last run left of the component, if that succeeded.
+pub fn left<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a ComponentStatus> {
+    let run = view.status.run.as_ref();
+    let run = run.filter(|run| run.step == "Succeeded")?;
+    run.components.iter().find(|it| it.name == want.component)
+}
+
 /// The status if nothing has to be done: `last` is what the last successful run left.
 pub fn unchanged(
     want: &DesiredStack,
@@ -256,7 +264,7 @@ pub fn differing(want: &Settings, stack: &Stack) -> Vec<Differing> {
 pub fn status(want: &DesiredStack, view: View<'_>) -> ComponentStatus {
     let observed = view.observed;
     let proposal = view.status.proposal(&want.component, &view.run.release);
-    let keeps = proposal.is_none_or(|it| it.planned.as_deref() == Some(super::changes::NONE));
+    let keeps = proposal.is_none_or(changes_nothing);
     let live = observed.template(&want.stack_name).filter(|_| keeps);
     let template = live.or_else(|| observed.source_digests(&want.source));
     ComponentStatus {

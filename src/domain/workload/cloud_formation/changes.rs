@@ -14,13 +14,18 @@ use super::{
     stack::{ChangeSet, PropertyChange, ResourceChange},
 };
 use crate::{
-    api::v1alpha1::{Allow, PlannedChange},
+    api::v1alpha1::{Allow, PlannedChange, Proposal},
     domain::{digest::Sha256, grants::matches, workload::change::change},
 };
 
 /// Stands for the digest of a change set that CloudFormation refuses to execute, because it changes nothing. One
 /// that changes outputs only has no changes of resources either, and is executed.
 pub const NONE: &str = "none";
+
+/// Whether CloudFormation refuses to execute the change set, because it changes nothing.
+pub fn changes_nothing(proposal: &Proposal) -> bool {
+    proposal.planned.as_deref() == Some(NONE)
+}
 
 /// Types of resources that hold nothing. Replacing or deleting one loses no data, so that it needs no permission:
 /// API Gateway and Lambda make new ones for each change.
@@ -210,13 +215,14 @@ pub fn created(changes: &[Change<'_>]) -> BTreeSet<String> {
 }
 
 /// Why the changes need a permission that the spec does not give; `None` if it gives all. Resources that the run
-/// itself created (`own`, by path) need none. `field` is the path of `allow`.
+/// itself created (`own`, by path) need none.
 pub fn refusal(
     changes: &[Change<'_>],
     allow: &Allow,
     own: &BTreeSet<String>,
-    field: &str,
+    component: &str,
 ) -> Option<String> {
+    let field = format!("spec.components[{component}].cloudFormation.allow");
     let mut replaced = Vec::new();
     let mut deleted = Vec::new();
     for change in changes {
@@ -249,7 +255,7 @@ pub fn refusal(
         reasons.push(asked(
             "replace",
             "replacement",
-            field,
+            &field,
             replaced.iter().map(one),
             &replaced,
         ));
@@ -259,7 +265,7 @@ pub fn refusal(
         reasons.push(asked(
             "delete",
             "deletion",
-            field,
+            &field,
             deleted.iter().map(one),
             &deleted,
         ));

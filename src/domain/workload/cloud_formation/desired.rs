@@ -10,8 +10,8 @@ use crate::{
         grants::Resource,
         invalid::{Invalid, Problems},
         limits,
-        substitution::{OutputRef, Outputs, Template},
-        workload::scope::{Scope, texts},
+        substitution::{Outputs, Template},
+        workload::scope::{Scope, deferred, take_known, texts},
     },
 };
 
@@ -60,22 +60,13 @@ impl TemplateFile {
 }
 
 impl DesiredStack {
-    /// The first output of another component that it still waits for.
-    pub fn needs_output(&self) -> Option<&OutputRef> {
-        self.deferred.values().find_map(Template::deferred)
-    }
-
     /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
         let mut resolved = self.clone();
-        resolved.deferred.retain(|name, template| {
-            let value = template.resolve(outputs);
-            let is_known = value.is_some();
-            let value = value.map(|value| (name.clone(), ParameterValue::Value(value)));
-            resolved.settings.parameters.extend(value);
-            !is_known
-        });
+        let known = take_known(&mut resolved.deferred, outputs);
+        let known = known.map(|(name, value)| (name, ParameterValue::Value(value)));
+        resolved.settings.parameters.extend(known);
         resolved
     }
 }
@@ -95,11 +86,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
     let source = found.keep(source(stack, scope));
     let parameters = over.map(|over| &over.parameters);
     let parameters = scope.merged("parameters", &stack.parameters, parameters, found);
-    let deferred = parameters.iter().flatten();
-    let deferred: BTreeMap<String, Template> = deferred
-        .filter(|(_, value)| value.deferred().is_some())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let deferred = parameters.as_ref().map(deferred).unwrap_or_default();
     let parameters = parameters.map(texts);
     for why in parameters.iter().flat_map(limits::parameters) {
         found.push(scope.invalid("parameters", why));

@@ -4,16 +4,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    begin::{differing, live_reads},
+    begin::{self, differing, live_reads},
     desired::DesiredStack,
     observed::Read,
     state::{State, existing, state},
     view::View,
 };
-use crate::{
-    api::v1alpha1::{ComponentStatus, Difference},
-    domain::workload::change::difference,
-};
+use crate::{api::v1alpha1::Difference, domain::workload::change::difference};
 
 /// The reads of a drift check: at most two.
 pub fn drift_reads(want: &DesiredStack, view: View<'_>) -> Vec<Read> {
@@ -39,7 +36,7 @@ pub fn drift(want: &DesiredStack, view: View<'_>) -> Vec<Difference> {
     let mut found: Vec<Difference> = settings
         .map(|(field, values)| of(Some(&field), values))
         .collect();
-    let left = left(want, view).and_then(|left| left.code_sha256.clone());
+    let left = begin::left(want, view).and_then(|left| left.code_sha256.clone());
     let now = observed.template(name).map(|it| it.returned.to_string());
     if let (Some(left), Some(now)) = (left, now)
         && left != now
@@ -51,14 +48,4 @@ pub fn drift(want: &DesiredStack, view: View<'_>) -> Vec<Difference> {
         difference.changed_at = stack.changed_at.map(Time);
     }
     found
-}
-
-/// What the last run left of the component.
-fn left<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a ComponentStatus> {
-    let run = view
-        .status
-        .run
-        .as_ref()
-        .filter(|run| run.step == "Succeeded")?;
-    run.components.iter().find(|it| it.name == want.component)
 }

@@ -29,7 +29,7 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
     });
     let live = Sha256::of_json(&live);
     let wanted = digest(want, view);
-    if want.needs_output().is_some() {
+    if !want.deferred.is_empty() {
         let changes = deferred(want, stack.is_some());
         let verb = if stack.is_some() { "update" } else { "create" };
         return Part {

@@ -3,7 +3,8 @@
 use super::{
     action::Action,
     begin::read,
-    changes,
+    changes::{self, changes_nothing},
+    deletion,
     desired::DesiredStack,
     observed::{Observed, What},
     progress,
@@ -18,7 +19,7 @@ use crate::api::v1alpha1::{Intent, Proposal};
 /// The change set that the run executes, unless there is nothing to change.
 fn to_execute<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a Proposal> {
     let proposal = view.status.proposal(&want.component, &view.run.release)?;
-    (proposal.planned.as_deref() != Some(changes::NONE)).then_some(proposal)
+    (!changes_nothing(proposal)).then_some(proposal)
 }
 
 /// The execution of the change set, for the journal.
@@ -114,13 +115,7 @@ fn follow(
         return Next::Ready;
     }
     let Some(events) = observed.events(name, token) else {
-        return Next::Read(read(
-            name,
-            What::Events {
-                stack: stack.id.clone(),
-                token: token.to_owned(),
-            },
-        ));
+        return Next::Read(deletion::events(name, stack, token));
     };
     let is_undone = stack.status.contains("ROLLBACK") || stack.status.ends_with("FAILED");
     if state(&stack.status) == State::Working && !is_undone {

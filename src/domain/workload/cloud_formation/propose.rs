@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     action::{Action, ChangeSetToCreate, TemplateText},
-    begin::{CHANGE_SET_PREFIX, INVENTORY, live_reads, read, unchanged},
-    changes::{self, Change, Incomplete},
+    begin::{CHANGE_SET_PREFIX, INVENTORY, left, live_reads, read, unchanged},
+    changes::{self, Change, Incomplete, changes_nothing},
     desired::DesiredStack,
     observed::{Observed, Source, What},
     repair::repair,
@@ -15,7 +15,7 @@ use super::{
     waits,
 };
 use crate::{
-    api::v1alpha1::{ComponentStatus, Proposal, ReleaseRef},
+    api::v1alpha1::{Proposal, ReleaseRef},
     domain::{digest::Sha256, ownership::Owner},
 };
 
@@ -29,10 +29,10 @@ pub fn proposal(
 ) -> Option<Proposal> {
     let observed = view.observed;
     let name = &want.stack_name;
-    if want.needs_output().is_some() || !live_reads(name, observed).is_empty() {
+    if !want.deferred.is_empty() || !live_reads(name, observed).is_empty() {
         return None;
     }
-    if unchanged(want, last(want, view), view).is_some() {
+    if unchanged(want, left(want, view), view).is_some() {
         return None;
     }
     let stack = updatable(observed.stack(name)?);
@@ -51,16 +51,14 @@ pub fn proposal(
     if let Some(it) = on_record {
         match observed.change_set(name, &it.name) {
             None => return Some(it.clone()),
-            Some(None) if it.planned.is_none() => return Some(it.clone()),
+            // It is yet to be created, or was deleted because it changes nothing.
+            Some(None) if it.planned.is_none() || changes_nothing(it) => return Some(it.clone()),
             Some(Some(found)) if is_usable(found) => {
                 let planned = planned(found, name, observed);
                 return Some(Proposal {
                     planned: planned.or_else(|| it.planned.clone()),
                     ..it.clone()
                 });
-            }
-            Some(None) if it.planned.as_deref() == Some(changes::NONE) => {
-                return Some(it.clone());
             }
             Some(_) => {}
         }
@@ -84,16 +82,6 @@ pub fn proposal(
 /// The beginning of the Release's uid, in characters that the name of a change set may have.
 fn id(release: &ReleaseRef) -> String {
     Sha256::of(release.uid.as_bytes()).short()
-}
-
-/// What the last successful run left of the component.
-fn last<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a ComponentStatus> {
-    let run = view
-        .status
-        .run
-        .as_ref()
-        .filter(|run| run.step == "Succeeded")?;
-    run.components.iter().find(|it| it.name == want.component)
 }
 
 /// Digest of everything that CloudFormation computes the changes from.
@@ -164,7 +152,7 @@ pub fn changes_of<'a>(
         .flatten();
     match found {
         Some(found) if !found.is_empty() => known(found, &want.stack_name, view.observed),
-        _ => (proposal.planned.as_deref() == Some(changes::NONE)).then(Vec::new),
+        _ => changes_nothing(proposal).then(Vec::new),
     }
 }
 
@@ -177,7 +165,7 @@ pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next
     }
     let is_executed =
         existing(stack).is_some_and(|stack| is_of(stack.change_set.as_deref(), &proposal.name));
-    if is_executed || proposal.planned.as_deref() == Some(changes::NONE) {
+    if is_executed || changes_nothing(proposal) {
         return Next::Ready;
     }
     let Some(found) = observed.change_set(name, &proposal.name) else {
@@ -202,8 +190,8 @@ pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next
     match changes::collect(found, name, observed) {
         Err(incomplete) => next_of(name, incomplete),
         Ok(changes) => {
-            let field = format!("spec.components[{}].cloudFormation.allow", want.component);
-            match changes::refusal(&changes, &want.allow, &BTreeSet::new(), &field) {
+            let own = BTreeSet::new();
+            match changes::refusal(&changes, &want.allow, &own, &want.component) {
                 Some(why) => Next::Fail(format!("stack {name} can't be changed: {why}")),
                 None => Next::Ready,
             }

@@ -273,8 +273,7 @@ fn execute(
         Ok(changes) => changes,
         Err(incomplete) => return next_of(name, incomplete),
     };
-    let field = format!("spec.components[{component}].cloudFormation.allow");
-    if let Some(why) = changes::refusal(&changes, &then.allow, own, &field) {
+    if let Some(why) = changes::refusal(&changes, &then.allow, own, component) {
         return Next::Fail(format!("stack {name} can't be restored: {why}"));
     }
     Next::Act(Action::Execute {

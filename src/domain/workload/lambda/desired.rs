@@ -18,7 +18,7 @@ use crate::{
         limits,
         ownership::Adoption,
         substitution::{Outputs, SubstitutionError, Template},
-        workload::scope::{self, Pinned, Scope, texts},
+        workload::scope::{self, Pinned, Scope, deferred, take_known, texts},
     },
 };
 
@@ -55,13 +55,8 @@ impl DesiredFunction {
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
         let mut resolved = self.clone();
-        resolved.deferred.retain(|name, template| {
-            let value = template.resolve(outputs);
-            let is_known = value.is_some();
-            let value = value.map(|value| (name.clone(), value));
-            resolved.configuration.environment.extend(value);
-            !is_known
-        });
+        let known = take_known(&mut resolved.deferred, outputs);
+        resolved.configuration.environment.extend(known);
         resolved
     }
 
@@ -137,11 +132,7 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     let artifact = found.keep(package(lambda, scope));
     let environment = over.map(|over| &over.environment);
     let environment = scope.merged("environment", &lambda.environment, environment, found);
-    let deferred = environment.iter().flatten();
-    let deferred: BTreeMap<String, Template> = deferred
-        .filter(|(_, value)| value.deferred().is_some())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let deferred = environment.as_ref().map(deferred).unwrap_or_default();
     let environment = environment.map(texts);
     for why in environment.iter().flat_map(limits::environment) {
         found.push(scope.invalid("environment", why));
