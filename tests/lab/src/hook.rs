@@ -13,7 +13,8 @@ pub struct RequestInfo {
     pub service: String,
     /// The AWS operation, or the HTTP method.
     pub operation: String,
-    /// The resource: a function's name with version or alias, `bucket/key`, or a path.
+    /// The resource: a function's name with version or alias, a stack's name with a change set's name,
+    /// `bucket/key`, or a path.
     pub resource: String,
     /// The account whose credentials signed it; `None` for GitLab and for unsigned requests.
     pub account: Option<String>,

@@ -287,7 +287,8 @@ async fn handle(
 }
 
 fn request_info(call: &Call, caller: Option<&Key>) -> RequestInfo {
-    let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
+    let is_qualified = ["lambda", "cloudformation"].contains(&call.service.as_str());
+    let qualifier = call.qualifier.as_ref().filter(|_| is_qualified);
     RequestInfo {
         service: call.service.clone(),
         operation: call.operation.clone(),
