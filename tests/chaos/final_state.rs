@@ -9,6 +9,7 @@ use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 use crate::{
     fixture::ACCOUNTS,
     names::Names,
+    stacks::Stacks,
     team::{SITE, Team},
     waiting::Problem,
 };
@@ -57,8 +58,16 @@ pub struct FinalState(pub Value);
 /// count as the `$LATEST` of one more function.
 pub type Functions = BTreeMap<(String, String), Value>;
 
+/// What a team has in AWS.
+pub struct AwsState {
+    /// Its functions and files.
+    pub functions: Functions,
+    /// Its stacks.
+    pub stacks: Stacks,
+}
+
 impl FinalState {
-    /// Reads the team's objects, functions and snapshots.
+    /// Reads the team's objects, functions, stacks and snapshots.
     pub async fn read(team: &Team<'_>, functions: &[String]) -> Result<Self, Problem> {
         let names = team.slot.interceptor.names();
         let mut objects = Map::new();
@@ -78,8 +87,9 @@ impl FinalState {
         for one in team.list::<Approval>().await? {
             add("Approval", one.metadata.name.clone(), json!(one));
         }
-        for ((account, function), state) in observe_aws(team, functions).await? {
-            let name = names.normalise(&function);
+        let aws = observe_aws(team, functions).await?;
+        for ((account, resource), state) in aws.functions.into_iter().chain(aws.stacks) {
+            let name = names.normalise(&resource);
             objects.insert(format!("{account} {name}"), normalised(&state, &names));
         }
         for account in ACCOUNTS {
@@ -98,8 +108,21 @@ impl FinalState {
     }
 }
 
+/// Observes the functions with these names in every account, and the team's files and stacks.
+pub async fn observe_aws(team: &Team<'_>, functions: &[String]) -> Result<AwsState, Problem> {
+    let mut stacks = Stacks::new();
+    for account in ACCOUNTS {
+        let name = team.stack();
+        if let Some(stack) = team.fixture.stacks(account).observe(&name).await? {
+            stacks.insert((account.to_owned(), name), stack);
+        }
+    }
+    let functions = observe_functions(team, functions).await?;
+    Ok(AwsState { functions, stacks })
+}
+
 /// Observes the functions with these names in every account, and the team's files.
-pub async fn observe_aws(team: &Team<'_>, functions: &[String]) -> Result<Functions, Problem> {
+async fn observe_functions(team: &Team<'_>, functions: &[String]) -> Result<Functions, Problem> {
     let mut all = Functions::new();
     for account in ACCOUNTS {
         let lambda = team.fixture.lambda(account);

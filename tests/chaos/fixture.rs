@@ -25,6 +25,7 @@ use crate::{
     instance::{Environment, Instance, Log},
     interceptor::Interceptor,
     names::Names,
+    stacks::StackReader,
     waiting::{LIMIT, Problem, problem, wait_until},
 };
 
@@ -44,6 +45,7 @@ pub struct Fixture {
     lambda: HashMap<&'static str, aws_sdk_lambda::Client>,
     s3: HashMap<&'static str, aws_sdk_s3::Client>,
     cloudwatch: HashMap<&'static str, aws_sdk_cloudwatch::Client>,
+    stacks: HashMap<&'static str, StackReader>,
 }
 
 impl Fixture {
@@ -96,6 +98,10 @@ impl Fixture {
         let s3 = ACCOUNTS.map(|account| (account, aws_sdk_s3::Client::new(&sdk(account))));
         let cloudwatch =
             ACCOUNTS.map(|account| (account, aws_sdk_cloudwatch::Client::new(&sdk(account))));
+        let stacks = ACCOUNTS.map(|account| {
+            let id = lab.account_id(account).unwrap();
+            (account, StackReader::new(&sdk(account), id))
+        });
         Self {
             admin,
             approver,
@@ -103,6 +109,7 @@ impl Fixture {
             lambda: lambda.into(),
             s3: s3.into(),
             cloudwatch: cloudwatch.into(),
+            stacks: stacks.into(),
             lab,
         }
     }
@@ -141,6 +148,11 @@ impl Fixture {
         &self.cloudwatch[account]
     }
 
+    /// CloudFormation in an account, as its root user. It bypasses the interceptor.
+    pub fn stacks(&self, account: &str) -> &StackReader {
+        &self.stacks[account]
+    }
+
     /// The artifact bucket of an account.
     pub fn artifact_bucket(&self, account: &str) -> String {
         let all = self.lab.aws.accounts();
@@ -153,6 +165,12 @@ impl Fixture {
         let all = self.lab.aws.accounts();
         let info = all.iter().find(|info| info.name == account).unwrap();
         info.sites[HUB_REGION].clone()
+    }
+
+    /// The account with this ID.
+    pub fn account_of(&self, id: &str) -> Option<&'static str> {
+        let mut accounts = ACCOUNTS.into_iter();
+        accounts.find(|account| self.account_id(account) == id)
     }
 
     /// The ID of an account.

@@ -152,6 +152,7 @@ async fn run_program(environment: &Environment) -> Result<(), app::AppError> {
         format!("--hub-account={slot}-hub"),
         "--hub-region=eu-west-1".to_owned(),
         "--gitlab-networks=127.0.0.1/32".to_owned(),
+        "--check-networks=127.0.0.1/32".to_owned(),
         "--gitlab-requests-per-minute=100000".to_owned(),
         format!("--leader-elect={elect}"),
         format!("--lease-name={lease}"),

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc::UnboundedSender, watch};
 use crate::{
     names::Names,
     plan::{CallName, Injection},
+    witness::Witness,
 };
 
 /// How many reads with the same name are repeatable: their number depends on how long the controller waits.
@@ -62,6 +63,7 @@ struct State {
     killed: bool,
     denials: Vec<Denial>,
     signals: Option<UnboundedSender<Signal>>,
+    witness: Option<Arc<Witness>>,
 }
 
 /// An operation that AWS denies until it is [allowed](Interceptor::allow) again.
@@ -102,6 +104,11 @@ impl Interceptor {
             signals: Some(signals),
             ..State::default()
         };
+    }
+
+    /// Has calls that change stacks observed before they pass.
+    pub fn show_to(&self, witness: Arc<Witness>) {
+        self.state().witness = Some(witness);
     }
 
     /// Adds a placeholder for a name of the run.
@@ -303,6 +310,10 @@ impl Call {
 #[async_trait]
 impl RequestHook for Interceptor {
     async fn at(&self, request_info: &RequestInfo, point: Point) -> Option<Fault> {
+        let witness = self.state().witness.clone();
+        if let Some(witness) = witness.filter(|_| point == Point::Before) {
+            witness.observe(request_info).await;
+        }
         let disposition = match point {
             Point::Before => self.state().before(request_info),
             point => self.state().after(request_info, point),

@@ -1,12 +1,20 @@
 //! The invariants of docs/guarantees.md, which must hold after every run.
 
+mod stacks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 
-use crate::{final_state::Functions, interceptor::Call, team::Team, waiting::Problem};
+use crate::{
+    final_state::{AwsState, Functions},
+    interceptor::Call,
+    stacks::Stacks,
+    team::Team,
+    waiting::Problem,
+};
 
 /// The prefix of a violation that docs/guarantees.md describes as a known exception.
 pub const KNOWN_EXCEPTION: &str = "known exception: ";
@@ -18,17 +26,19 @@ pub struct RunObjects {
     targets: Vec<Target>,
     approvals: Vec<Approval>,
     functions: Functions,
+    stacks: Stacks,
 }
 
 impl RunObjects {
-    /// Reads the Kubernetes objects. The caller has observed the functions.
-    pub async fn read(team: &Team<'_>, functions: Functions) -> Result<Self, Problem> {
+    /// Reads the Kubernetes objects. The caller has observed AWS.
+    pub async fn read(team: &Team<'_>, aws: AwsState) -> Result<Self, Problem> {
         Ok(Self {
             deployments: team.list().await?,
             releases: team.list().await?,
             targets: team.list().await?,
             approvals: team.list().await?,
-            functions,
+            functions: aws.functions,
+            stacks: aws.stacks,
         })
     }
 
@@ -38,7 +48,7 @@ impl RunObjects {
         &self,
         team: &Team<'_>,
         calls: &[Call],
-        before: Option<&Functions>,
+        before: Option<&AwsState>,
         (is_deletion, is_interrupted): (bool, bool),
     ) -> Vec<String> {
         let mut found = Vec::new();
@@ -47,7 +57,8 @@ impl RunObjects {
             self.check_weighted_versions(team, &mut found);
         }
         if let Some(before) = before {
-            self.check_restored(before, &mut found);
+            self.check_restored(&before.functions, &mut found);
+            self.check_restored_stacks(&before.stacks, &mut found);
         }
         self.check_approvals(&mut found);
         let can_be_unrecorded = is_interrupted && before.is_some();
@@ -198,7 +209,7 @@ fn check_callers(team: &Team<'_>, calls: &[Call], found: &mut Vec<String>) {
         let caller = call.account.as_deref();
         let is_right = match call.name.service.as_str() {
             "s3" => caller.is_some_and(|caller| call.resource.contains(&format!("-{caller}-"))),
-            "lambda" | "monitoring" => caller.is_some_and(|caller| {
+            "lambda" | "monitoring" | "cloudformation" => caller.is_some_and(|caller| {
                 let has_account = target_accounts.iter().any(|id| call.resource.contains(id));
                 target_accounts.contains(&caller)
                     && (!has_account || call.resource.contains(caller))

@@ -25,9 +25,11 @@ mod plan;
 mod run;
 mod scenario;
 mod scenarios;
+mod stacks;
 mod team;
 mod waiting;
 mod wire;
+mod witness;
 
 use std::process::{Command, ExitCode};
 

@@ -22,7 +22,7 @@ use crate::{
     plan::{CallName, Injection, Plan},
     run::{Outcome, run},
     scenario::{Ending, Scenario},
-    scenarios::SCENARIOS,
+    scenarios,
 };
 
 /// How many runs take place in parallel, unless `CHAOS_SLOTS` is set. Runs wait most of the time.
@@ -31,6 +31,8 @@ const SLOTS: usize = 32;
 const SAMPLE_SLOTS: usize = 12;
 /// One plan in this many is in the sample.
 const SAMPLE_RATIO: u64 = 28;
+/// The same for the scenarios of stacks, which share most of their calls.
+const STACK_SAMPLE_RATIO: u64 = 84;
 /// How long an outage lasts, in seconds.
 const OUTAGE: u64 = 3;
 /// How long the long outage of each service in each scenario lasts, in seconds: longer than any call and any
@@ -78,8 +80,7 @@ pub async fn run_all(choice: Choice) -> usize {
     );
 
     let mut report = Report::default();
-    let chosen: Vec<_> = SCENARIOS
-        .iter()
+    let chosen: Vec<_> = scenarios::all()
         .filter(|scenario| choice.can_include(scenario.name))
         .collect();
     let baselines = run_baselines(fixture, &slots, &chosen, &mut report).await;
@@ -245,7 +246,7 @@ fn injections(call: &CallName, is_write: bool) -> Vec<Injection> {
     if is_write && call.operation != "Invoke" {
         injections.push(Injection::Once(Fault::Silent));
     }
-    if service == "lambda" || service == "s3" {
+    if ["lambda", "s3", "cloudformation"].contains(&service) {
         injections.push(Injection::Expire);
     }
     if call.nth == 1 {
@@ -305,7 +306,11 @@ impl Choice {
     fn includes(&self, plan: &Plan) -> bool {
         match self {
             Self::All => true,
-            Self::Sample => plan.stable_hash().is_multiple_of(SAMPLE_RATIO),
+            Self::Sample => {
+                let is_of_stack = plan.scenario.starts_with("stack-");
+                let ratio = [SAMPLE_RATIO, STACK_SAMPLE_RATIO][usize::from(is_of_stack)];
+                plan.stable_hash().is_multiple_of(ratio)
+            }
             Self::Named(text) => plan.to_string().contains(text.as_str()),
         }
     }

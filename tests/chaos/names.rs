@@ -16,6 +16,13 @@ static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         ),
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
         (r"\b[0-9a-f]{40}\b", "COMMIT"),
+        // Names of change sets: the Release, a number, and what AWS computes the changes from; or the attempt
+        // of a restore. The pause of a leader can begin another attempt.
+        (
+            r"\bsluice-[0-9a-f]{8}-(\d+)-[0-9a-f]{12}\b",
+            "CHANGE-SET-$1",
+        ),
+        (r"\bsluice-restore-[0-9a-f]{8}-\d+\b", "RESTORE"),
         // The digest at the end of the name of a Target.
         (r"(eu-west-1)-[0-9a-f]{6,16}\b", "$1-HASH"),
         (r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z", "TIME"),

@@ -112,6 +112,7 @@ async fn run_to_end(
     let calls = interceptor.calls();
     let functions = function_names(&calls, team);
     let objects = RunObjects::read(team, observe_aws(team, &functions).await?).await?;
+    violations.extend(objects.stack_violations(team, &before.stacks).await?);
     let before = (scenario.ending == Ending::Restored).then_some(&before);
     let circumstances = (is_deletion, is_interrupted);
     violations.extend(objects.violations(team, &calls, before, circumstances));

@@ -58,6 +58,8 @@ pub enum Step {
     ApprovalRequested(&'static str, i64),
     /// Waits until the stage requests an approval of this revision, and approves it.
     Approve(&'static str, i64),
+    /// Waits until the stage requests an approval of this revision, and rejects it.
+    Reject(&'static str, i64),
     /// Waits until `status.live` has this value, such as `dev=r1`.
     Live(&'static str),
     /// Sets an annotation: its name and value.
@@ -86,6 +88,12 @@ pub enum Step {
     InventoryIs(&'static str),
     /// Waits until the Target and the function `api` in prod are deleted.
     ProdIsGone,
+    /// Waits until this many proposals are on record.
+    Proposals(usize),
+    /// Has CloudFormation stop the next update of the stack before its resource changes.
+    HoldStack,
+    /// Waits until an update of the stack is stopped.
+    StackHeld,
     /// Deletes the Deployment, and waits until it and its Targets and Releases are deleted.
     Delete,
 }
@@ -113,7 +121,7 @@ impl Step {
             Self::ApprovedDelivery(components, manifest) => {
                 team.push("v1", components, &[]);
                 team.apply(&manifest(team)).await?;
-                approve(team, "dev", 1).await?;
+                decide(team, "Approve", "dev", 1).await?;
                 team.wait_until_delivered(1).await?;
             }
             Self::Push(version, components) => team.push(version, components, &[]),
@@ -126,7 +134,8 @@ impl Step {
             Self::ApprovalRequested(stage, revision) => {
                 drop(team.wait_for_approval_request(stage, revision).await?);
             }
-            Self::Approve(stage, revision) => approve(team, stage, revision).await?,
+            Self::Approve(stage, revision) => decide(team, "Approve", stage, revision).await?,
+            Self::Reject(stage, revision) => decide(team, "Reject", stage, revision).await?,
             Self::Live(live) => team.wait_until_live(live).await?,
             Self::Annotate(name, value) => team.annotate(name, value).await?,
             Self::Reconcile(token) => team.reconcile(token).await?,
@@ -145,6 +154,9 @@ impl Step {
             Self::IgnoreDrift => team.ignore_drift().await?,
             Self::InventoryIs(component) => wait_for_inventory(team, component).await?,
             Self::ProdIsGone => wait_until_prod_is_gone(team).await?,
+            Self::Proposals(wanted) => team.wait_for_proposals(wanted).await?,
+            Self::HoldStack => team.hold_stack().await?,
+            Self::StackHeld => team.wait_for_held_stack().await?,
             Self::Delete => {
                 let api = team.api::<Deployment>();
                 let background = DeleteParams::background();
@@ -156,9 +168,14 @@ impl Step {
     }
 }
 
-async fn approve(team: &Team<'_>, stage: &str, revision: i64) -> Result<(), Problem> {
+async fn decide(
+    team: &Team<'_>,
+    decision: &str,
+    stage: &str,
+    revision: i64,
+) -> Result<(), Problem> {
     let waiting = team.wait_for_approval_request(stage, revision).await?;
-    team.approve(stage, &waiting).await
+    team.decide(decision, stage, &waiting).await
 }
 
 async fn move_alias(team: &Team<'_>) -> Result<(), Problem> {

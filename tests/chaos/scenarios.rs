@@ -1,5 +1,7 @@
 //! The scenarios of the crash matrix. A new guarantee about crashes starts with a scenario here.
 
+mod stacks;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,7 +25,12 @@ const SITE_ONLY: &[&str] = &[SITE];
 const SITE_AND_API: &[&str] = &[SITE, "api"];
 
 /// Every scenario.
-pub const SCENARIOS: &[Scenario] = &[
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(stacks::SCENARIOS)
+}
+
+/// The scenarios of functions and files.
+const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "create",
         prepare: &[Push("v1", API)],
@@ -117,7 +124,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "approval",
-        prepare: &[ApprovedDelivery(API, gated)],
+        prepare: &[ApprovedDelivery(API, |team| gated(plain(team)))],
         act: &[Push("v2", API), Approve("dev", 2), Delivered(2)],
         ending: Served,
     },
@@ -125,7 +132,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "supersede",
         prepare: &[
-            ApprovedDelivery(API, gated),
+            ApprovedDelivery(API, |team| gated(plain(team))),
             Push("v2", API),
             ApprovalRequested("dev", 2),
         ],
@@ -196,7 +203,10 @@ pub const SCENARIOS: &[Scenario] = &[
     // The plan for a gate cannot be computed for a while.
     Scenario {
         name: "planned-late",
-        prepare: &[ApprovedDelivery(API, gated), Deny("GetFunction", "api")],
+        prepare: &[
+            ApprovedDelivery(API, |team| gated(plain(team))),
+            Deny("GetFunction", "api"),
+        ],
         act: &[
             Push("v2", API),
             StalledOrApprovalRequested("TargetStalled", "dev"),
@@ -271,8 +281,8 @@ fn correcting(team: &Team<'_>) -> Value {
     manifest
 }
 
-fn gated(team: &Team<'_>) -> Value {
-    let mut manifest = plain(team);
+/// The stage requires an approval.
+fn gated(mut manifest: Value) -> Value {
     manifest["spec"]["stages"][0]["gate"] =
         json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
     manifest

@@ -2,17 +2,18 @@
 
 mod aws;
 mod gates;
+mod packages;
+mod stacks;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Debug,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
 use kube::{
     Api, Resource,
@@ -21,10 +22,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Deployment, GitLabConnection, Release, Target, annotation, condition};
-use sluice_lab::{
-    gitlab::{JobEnd, JobSpec, ProjectId, zip},
-    lab::package_answering,
-};
+use sluice_lab::{aws::StackHold, gitlab::ProjectId};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -34,12 +32,15 @@ use crate::{
     names::Names,
     plan::{CallName, Injection},
     waiting::{LIMIT, Problem, problem, wait_until},
+    witness::Witness,
 };
 
 /// The Deployment that scenarios deliver.
 pub const NAME: &str = "checkout";
-/// The component of kind `s3`; all others are functions.
+/// The component of kind `s3`.
 pub const SITE: &str = "site";
+/// The component of kind `cloudFormation`; all others are functions.
+pub const STACK: &str = "infra";
 /// A Deployment that can't make progress (I9).
 const BROKEN: &str = "broken";
 
@@ -58,6 +59,9 @@ pub struct Team<'a> {
     environment: Environment,
     components: std::sync::Mutex<BTreeSet<String>>,
     controllers: Controllers,
+    witness: Arc<Witness>,
+    /// The hold of the team's stack, if a scenario needs one.
+    hold: tokio::sync::Mutex<Option<StackHold>>,
 }
 
 impl<'a> Team<'a> {
@@ -75,6 +79,14 @@ impl<'a> Team<'a> {
         names.replace(format!("{}-", slot.name), "");
         let (sender, signals) = mpsc::unbounded_channel();
         slot.interceptor.begin(names, sender);
+        let readers = ACCOUNTS.map(|account| fixture.stacks(account).clone());
+        let witness = Witness::new(
+            fixture.admin.clone(),
+            namespace.clone(),
+            readers.into_iter(),
+        );
+        let witness = Arc::new(witness);
+        slot.interceptor.show_to(Arc::clone(&witness));
         let path = format!("{namespace}/checkout");
         let gitlab = &fixture.lab.gitlab;
         let project = gitlab.create_project(&path);
@@ -100,6 +112,8 @@ impl<'a> Team<'a> {
             environment,
             components: std::sync::Mutex::default(),
             controllers,
+            witness,
+            hold: tokio::sync::Mutex::default(),
         };
         team.create_prerequisites(&token).await?;
         team.controllers.start(team.environment.clone()).await;
@@ -155,6 +169,9 @@ impl<'a> Team<'a> {
     pub fn deployment(&self, components: &[&str], accounts: &[&str]) -> Value {
         let artifact = |name: &&str| json!({"name": name, "job": {"name": "package", "path": format!("dist/{name}.zip")}});
         let component = |name: &&str| {
+            if *name == STACK {
+                return self.stack_component();
+            }
             if *name == SITE {
                 let bucket = self.fixture.site_bucket("dev");
                 let files = json!({"bucket": bucket, "prefix": self.prefix(), "artifact": SITE});
@@ -187,57 +204,6 @@ impl<'a> Team<'a> {
                 "stages": accounts.iter().map(stage).collect::<Vec<_>>(),
             },
         })
-    }
-
-    /// Runs a pipeline that builds these components in this version. Functions in `bad` return status 500.
-    pub fn push(&self, version: &str, components: &[&str], bad: &[&str]) {
-        let gitlab = &self.fixture.lab.gitlab;
-        gitlab.push(self.project, "main", &format!("Change to {version}"));
-        let packages: BTreeMap<String, Vec<u8>> = components
-            .iter()
-            .map(|name| {
-                if *name == SITE {
-                    let package = site(version);
-                    self.replace_digest(&package, &format!("{name}:{version}"));
-                    return (format!("dist/{name}.zip"), package);
-                }
-                let status = if bad.contains(name) { 500 } else { 200 };
-                let response = json!({
-                    "statusCode": status, "version": version, "component": name, "team": self.namespace,
-                });
-                let package = package_answering(&response);
-                self.replace_digest(&package, &format!("{name}:{version}"));
-                self.components().insert((*name).to_owned());
-                (format!("dist/{name}.zip"), package)
-            })
-            .collect();
-        let files: Vec<(&str, &[u8])> = packages
-            .iter()
-            .map(|(path, package)| (path.as_str(), package.as_slice()))
-            .collect();
-        let job = JobSpec::new("package", "package").ends(JobEnd::uploads(zip(&files)));
-        gitlab.run_pipeline(self.project, "main", vec![job]);
-    }
-
-    fn components(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.components
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The names of all functions that were built.
-    pub fn known_functions(&self) -> Vec<String> {
-        let components = self.components();
-        components.iter().map(|one| self.function(one)).collect()
-    }
-
-    /// Adds a placeholder for the digest of a package. It differs between runs, because the package contains
-    /// the name of the team.
-    fn replace_digest(&self, package: &[u8], placeholder: &str) {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, package);
-        let interceptor = &self.slot.interceptor;
-        interceptor.replace(hex::encode(digest.as_ref()), format!("<{placeholder}>"));
-        interceptor.replace(STANDARD.encode(digest.as_ref()), format!("<{placeholder}>"));
     }
 
     /// `kubectl apply --server-side` of a Deployment.
@@ -327,7 +293,7 @@ impl<'a> Team<'a> {
             (is_live && is_true(deployment, condition::READY, None)).then_some(())
         })
         .await?;
-        // Removed components are pruned after that.
+        // Removed components are pruned after that, and so are proposals.
         let pruned = wait_until("nothing is left to prune", LIMIT, async || {
             let targets = self.list::<Target>().await?;
             let inventories = targets.iter().filter_map(|target| target.status.as_ref());
@@ -335,7 +301,8 @@ impl<'a> Team<'a> {
             let left = items.find(|item| item.needs_prune());
             left.map_or(Ok(()), |item| Err(json!(item).to_string()))
         });
-        pruned.await
+        pruned.await?;
+        self.wait_for_proposals(0).await
     }
 
     /// Waits until the Deployment is stalled for this reason.
@@ -439,10 +406,13 @@ impl<'a> Team<'a> {
         Ok(())
     }
 
-    /// Kills the controllers and deletes the functions, to keep the emulator small.
+    /// Kills the controllers and deletes the functions and stacks, to keep the emulator small.
     pub async fn tear_down(self, functions: &[String]) {
+        let stack = self.stack();
         self.controllers.kill_all().await;
+        drop(self.hold);
         for account in ACCOUNTS {
+            self.fixture.stacks(account).delete(&stack).await;
             for function in functions {
                 let delete = self.fixture.lambda(account).delete_function();
                 // The function may not exist.
@@ -450,18 +420,6 @@ impl<'a> Team<'a> {
             }
         }
     }
-}
-
-/// The files of a version: one that changes, one that never changes, and one that only this version has.
-fn site(version: &str) -> Vec<u8> {
-    let index = format!("<h1>{version}</h1>");
-    let only = format!("only-{version}.js");
-    let files: [(&str, &[u8]); 3] = [
-        ("index.html", index.as_bytes()),
-        ("style.css", b"h1 { color: teal }"),
-        (&only, b"'use strict'"),
-    ];
-    zip(&files)
 }
 
 /// Whether a condition is True for the current generation, with this reason if one is given.

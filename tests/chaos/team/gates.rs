@@ -37,8 +37,13 @@ impl Team<'_> {
         .await
     }
 
-    /// Approves the waiting plan, as the approver.
-    pub async fn approve(&self, stage: &str, waiting: &GateStatus) -> Result<(), Problem> {
+    /// Approves or rejects the waiting plan, as the approver.
+    pub async fn decide(
+        &self,
+        decision: &str,
+        stage: &str,
+        waiting: &GateStatus,
+    ) -> Result<(), Problem> {
         let approval: Approval = serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "Approval",
@@ -47,7 +52,7 @@ impl Team<'_> {
                 "releaseRef": {"name": waiting.release.name, "uid": waiting.release.uid},
                 "stage": stage,
                 "stageDigest": waiting.digest,
-                "decision": "Approve",
+                "decision": decision,
                 "approver": {"username": "approver", "groups": ["sluice:approvers"]},
             },
         }))
