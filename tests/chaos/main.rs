@@ -16,6 +16,7 @@
 mod controllers;
 mod final_state;
 mod fixture;
+mod injections;
 mod instance;
 mod interceptor;
 mod invariants;

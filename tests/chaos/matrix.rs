@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_lab::hook::{Fault, Point};
+use sluice_lab::hook::Fault;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,
@@ -17,11 +17,12 @@ use crate::{
     controllers,
     final_state::FinalState,
     fixture::{Fixture, Slot},
+    injections::{LONG_OUTAGE, injections},
     interceptor::Call,
     invariants::KNOWN_EXCEPTION,
     plan::{CallName, Injection, Plan},
     run::{Outcome, run},
-    scenario::{Ending, Scenario},
+    scenario::Scenario,
     scenarios,
 };
 
@@ -33,11 +34,6 @@ const SAMPLE_SLOTS: usize = 12;
 const SAMPLE_RATIO: u64 = 28;
 /// The same for the scenarios of stacks, which share most of their calls.
 const STACK_SAMPLE_RATIO: u64 = 84;
-/// How long an outage lasts, in seconds.
-const OUTAGE: u64 = 3;
-/// How long the long outage of each service in each scenario lasts, in seconds: longer than any call and any
-/// wait between two calls.
-const LONG_OUTAGE: u64 = 40;
 /// How often a void run is repeated.
 const RETRIES: usize = 3;
 /// How often the progress is printed.
@@ -207,13 +203,7 @@ fn plans_of(baseline: &Baseline) -> Vec<Plan> {
     let mut plans = Vec::new();
     let mut services: BTreeMap<&str, Vec<Plan>> = BTreeMap::new();
     for (call, is_write) in &baseline.calls {
-        // A restored file has its former ETag again, so the condition of a late call holds. Only timeouts
-        // keep such calls apart (docs/guarantees.md), and a pause ignores them.
-        let is_for_site = call.service == "s3" && call.resource.contains("-site-");
-        let is_restored = is_for_site && baseline.scenario.ending == Ending::Restored;
-        let injections = injections(call, *is_write).into_iter();
-        let injections =
-            injections.filter(|injection| !(is_restored && *injection == Injection::Pause));
+        let injections = injections(call, *is_write, baseline.scenario.ending).into_iter();
         plans.extend(injections.map(|injection| plan(call, injection)));
         if call.nth == 1 {
             let long = plan(call, Injection::Outage(Fault::Unavailable, LONG_OUTAGE));
@@ -224,35 +214,6 @@ fn plans_of(baseline: &Baseline) -> Vec<Plan> {
     let long = services.into_values();
     plans.extend(long.filter_map(|plans| plans.into_iter().min_by_key(Plan::stable_hash)));
     plans
-}
-
-/// All injections at a call.
-fn injections(call: &CallName, is_write: bool) -> Vec<Injection> {
-    let points = [Point::Before, Point::Done, Point::Answered];
-    let mut injections: Vec<Injection> = points.into_iter().map(Injection::Kill).collect();
-    let service = call.service.as_str();
-    injections.push(Injection::Once(Fault::Throttled));
-    injections.extend([Fault::Unavailable, Fault::Unsent].map(Injection::Once));
-    if service != "gitlab" {
-        injections.push(Injection::Once(Fault::ReplyLost));
-    }
-    if service == "lambda" && call.operation.starts_with("Get") {
-        injections.push(Injection::Once(Fault::Stale));
-    }
-    if is_write {
-        injections.push(Injection::Pause);
-    }
-    // A function without a response in time fails its check, which correctly leads to another final state.
-    if is_write && call.operation != "Invoke" {
-        injections.push(Injection::Once(Fault::Silent));
-    }
-    if ["lambda", "s3", "cloudformation"].contains(&service) {
-        injections.push(Injection::Expire);
-    }
-    if call.nth == 1 {
-        injections.push(Injection::Outage(Fault::Unavailable, OUTAGE));
-    }
-    injections
 }
 
 /// The part of all plans that this process runs: `CHAOS_PART=2/3`, or several parts, `CHAOS_PART=2-3/3`.
@@ -308,7 +269,11 @@ impl Choice {
             Self::All => true,
             Self::Sample => {
                 let is_of_stack = plan.scenario.starts_with("stack-");
-                let ratio = [SAMPLE_RATIO, STACK_SAMPLE_RATIO][usize::from(is_of_stack)];
+                let ratio = if is_of_stack {
+                    STACK_SAMPLE_RATIO
+                } else {
+                    SAMPLE_RATIO
+                };
                 plan.stable_hash().is_multiple_of(ratio)
             }
             Self::Named(text) => plan.to_string().contains(text.as_str()),

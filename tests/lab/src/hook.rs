@@ -24,6 +24,15 @@ pub struct RequestInfo {
     pub is_write: bool,
 }
 
+impl RequestInfo {
+    /// Whether the request reads the state of a resource, so that its answer can be an old one.
+    pub fn can_be_stale(&self) -> bool {
+        let has_state = ["lambda", "cloudformation"].contains(&self.service.as_str());
+        let mut reads = ["Get", "Describe"].iter();
+        has_state && !self.is_write && reads.any(|read| self.operation.starts_with(read))
+    }
+}
+
 /// How far a request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Point {
@@ -52,7 +61,7 @@ pub enum Fault {
     ReplyLost,
     /// It is not forwarded and never answered.
     Silent,
-    /// A read of Lambda gets the answer from before the last change that was read, or the current one if
+    /// A read of Lambda or CloudFormation gets the answer from before the last change that was read, or the current one if
     /// no earlier answer differs.
     Stale,
 }

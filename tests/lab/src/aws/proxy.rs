@@ -82,8 +82,8 @@ struct EndpointState {
     history: Arc<ReadHistory>,
 }
 
-/// The responses to Lambda reads on one endpoint, by read: the previous different response, if any, and the
-/// last one.
+/// The responses to reads of Lambda and CloudFormation on one endpoint, by read: the previous different response,
+/// if any, and the last one.
 #[derive(Default)]
 struct ReadHistory(Mutex<HashMap<String, (Option<Reply>, Reply)>>);
 
@@ -93,10 +93,7 @@ impl ReadHistory {
     }
 
     fn record(&self, request_info: &RequestInfo, reply: &Reply) {
-        if request_info.service != "lambda"
-            || request_info.is_write
-            || !request_info.operation.starts_with("Get")
-        {
+        if !request_info.can_be_stale() {
             return;
         }
         let key = format!(
