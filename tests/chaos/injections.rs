@@ -50,5 +50,6 @@ pub fn injections(call: &CallName, is_write: bool, ending: Ending) -> Vec<Inject
 fn is_kept_apart_by_timeouts(call: &CallName, ending: Ending) -> bool {
     // A restored file has its former ETag again, so the condition of a late call holds.
     let is_for_site = call.service == "s3" && call.resource.contains("-site-");
-    is_for_site && ending == Ending::Restored
+    // Once a change set is executed or deleted, CloudFormation creates another one of the same name.
+    is_for_site && ending == Ending::Restored || call.operation == "CreateChangeSet"
 }
