@@ -44,7 +44,7 @@ test:
 # CHAOS_PART=2/3 runs the second third. The controllers do half of the work, so the profile is optimised, which
 # builds most crates once more.
 chaos:
-	@echo "chaos: runs every plan of the crash matrix and prints the coverage; about 100 minutes on two cores, and 12 more to build the first time"
+	@echo "chaos: runs every plan of the crash matrix and prints the coverage; about 150 minutes on two cores, and 12 more to build the first time"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	$(CARGO) test --workspace --locked --profile chaos --test chaos -- --all

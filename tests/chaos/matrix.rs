@@ -33,7 +33,7 @@ const SAMPLE_SLOTS: usize = 12;
 /// One plan in this many is in the sample.
 const SAMPLE_RATIO: u64 = 28;
 /// The same for the scenarios of stacks, which share most of their calls.
-const STACK_SAMPLE_RATIO: u64 = 84;
+const STACK_SAMPLE_RATIO: u64 = 112;
 /// How often a void run is repeated.
 const RETRIES: usize = 3;
 /// How often the progress is printed.
