@@ -4,7 +4,11 @@
 //! parse or has just missed. While a Deployment is being deleted its Releases are deleted too, and the
 //! deletion policy decides what happens in AWS.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 
@@ -23,12 +27,14 @@ use crate::{
 impl TargetController {
     /// Removes versions and snapshots that nothing needs. A failure is reported and retried later.
     pub(super) async fn collect(&self, target: &Arc<Target>) {
-        let Some(garbage) = self.garbage(target) else {
+        let garbage = self.garbage(target);
+        let due_in = self.collections.due_in(target, &garbage, Instant::now());
+        if due_in != Some(Duration::ZERO) {
             return;
-        };
+        }
         let status = target.status.clone().unwrap_or_default();
         let ended = self.collect_now(target, &status).await;
-        self.collections.record(target, garbage);
+        self.collections.record(target, garbage, Instant::now());
         match ended {
             Ok(Outcome::Stalled { message, .. }) => {
                 let message = format!("Garbage collection failed: {message}");
@@ -46,18 +52,23 @@ impl TargetController {
         }
     }
 
-    /// The garbage to remove now, as far as the cache knows.
-    pub(super) fn garbage(&self, target: &Target) -> Option<BTreeSet<String>> {
-        let status = target.status.as_ref()?;
+    /// When the next garbage collection is due; `None` without garbage, as far as the cache knows.
+    pub(super) fn next_collection(&self, target: &Target) -> Option<Duration> {
+        let garbage = self.garbage(target);
+        self.collections.due_in(target, &garbage, Instant::now())
+    }
+
+    /// The garbage, as far as the cache knows.
+    fn garbage(&self, target: &Target) -> BTreeSet<String> {
+        let Some(status) = &target.status else {
+            return BTreeSet::new();
+        };
         let members = self.releases_of(target);
         let needed = Needed {
             existing: members.iter().filter_map(|release| release.uid()).collect(),
             open: open_releases(target, status, &members),
         };
-        let garbage = engine::garbage(status, &needed);
-        self.collections
-            .are_due(target, &garbage)
-            .then_some(garbage)
+        engine::garbage(status, &needed)
     }
 
     async fn collect_now(

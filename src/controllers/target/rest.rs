@@ -1,7 +1,7 @@
 //! What a Target does once its run is carried out: drift checks and garbage collection.
 //!
 //! # Guarantees
-//! - Between two drift checks Sluice makes no AWS call. A check that finds what the last one found writes
+//! - Between two drift checks Sluice makes no AWS call, unless garbage could not be removed. A check that finds what the last one found writes
 //!   nothing.
 //! - After a restart the drift checks are spread over their interval.
 
@@ -41,7 +41,7 @@ impl TargetController {
         let status = target.status.clone().unwrap_or_default();
         if target.spec.run.is_none() {
             self.collect(target).await;
-            return engine::outcome(&status).into();
+            return self.until_next(target, engine::outcome(&status));
         }
         if self.drift_checks.is_due(target) {
             if let Err(unrecorded) = self.check_drift(target).await {
@@ -59,7 +59,7 @@ impl TargetController {
         self.until_next(&target, outcome)
     }
 
-    /// Ends a pass. The next one comes when a drift check is due, at the latest.
+    /// Ends a pass. The next one comes when a drift check or a garbage collection is due, at the latest.
     pub(super) fn until_next(&self, target: &Arc<Target>, outcome: Outcome) -> Ended {
         let target = self.newest(target);
         let status = target.status.clone().unwrap_or_default();
@@ -74,22 +74,22 @@ impl TargetController {
                 _ => outcome.into(),
             };
         }
-        let has_garbage = self.garbage(&target).is_some();
+        let collection = self.next_collection(&target).map(|after| after.max(STALE));
         if run.is_none() {
-            return if has_garbage {
-                Ended::recheck(outcome, STALE)
-            } else {
-                outcome.into()
+            return match collection {
+                Some(after) => Ended::recheck(outcome, after),
+                None => outcome.into(),
             };
         }
         let mut plan = target.spec.plan.iter();
         let planned =
             plan.all(|release| engine::planned(release, target.spec.deletion_policy, &status));
-        // The run came before the plan and before its garbage.
-        if has_garbage || (matches!(outcome, Outcome::Done { .. }) && !planned) {
+        // The run came before the plan.
+        if matches!(outcome, Outcome::Done { .. }) && !planned {
             return Ended::recheck(outcome, STALE);
         }
-        match self.drift_checks.next(&target) {
+        let drift_check = self.drift_checks.next(&target);
+        match collection.into_iter().chain(drift_check).min() {
             Some(after) => Ended::recheck(outcome, after),
             None => outcome.into(),
         }

@@ -591,7 +591,7 @@ impl FakeAws {
                 observed.found(Found::Component(kinds::Found::Note(found)));
             }
             Read::Component(kinds::Read::CloudFormation(read)) => {
-                let found = self.stacks.read(read);
+                let found = self.stacks.read(read, stale.is_some());
                 observed.found(Found::Component(kinds::Found::CloudFormation(found)));
             }
             Read::Component(kinds::Read::S3(s3::Read { task, read })) => {

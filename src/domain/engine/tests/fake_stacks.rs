@@ -142,8 +142,9 @@ impl FakeStacks {
         self.stacks.values().any(pending)
     }
 
-    pub fn read(&self, Read { stack, what }: &Read) -> Found {
-        let found = self.stacks.get(stack);
+    /// `is_stale` is whether AWS replies with a state from before the stack or change set existed.
+    pub fn read(&self, Read { stack, what }: &Read, is_stale: bool) -> Found {
+        let found = self.stacks.get(stack).filter(|_| !is_stale);
         let what = match what {
             What::Stack => FoundWhat::Stack(found.map(|it| Box::new(it.described()))),
             What::Template(_) => {
@@ -195,7 +196,9 @@ impl FakeStacks {
             }
             Action::DeleteChangeSet { change_set } => {
                 if let Some(found) = self.stacks.get_mut(stack) {
-                    found.change_sets.retain(|_, it| it.0.id != *change_set);
+                    found
+                        .change_sets
+                        .retain(|name, it| it.0.id != *change_set && name != change_set);
                 }
             }
             Action::CancelUpdate { .. } => {

@@ -11,7 +11,10 @@ use crate::{
         check::{StageCheck, Verdict},
         reason::Reason,
         substitution::Variables,
-        workload::cloud_formation::{DesiredStack, ParameterValue, Settings, TemplateFile},
+        workload::{
+            cloud_formation::{self, DesiredStack, ParameterValue, Settings, TemplateFile, What},
+            kinds,
+        },
     },
 };
 
@@ -385,6 +388,37 @@ fn last_of_several_change_sets_takes_the_stack_with_it() {
             }
         }
         assert!(aws.stacks.stacks.is_empty(), "{is_removed}\n{}", aws.log);
+    }
+}
+
+#[test]
+fn stale_not_found_leaves_no_change_set_behind() {
+    let reads: [fn(String) -> What; 2] = [|_| What::Stack, What::ChangeSet];
+    for (is_live, what) in reads.into_iter().flat_map(|it| [(false, it), (true, it)]) {
+        let mut aws = FakeAws::new();
+        if is_live {
+            let first = release(&mut aws, 1, "Queue: slow");
+            assert_eq!(aws.deliver_as(first), Step::Succeeded);
+            aws.collect(&Needed::default());
+        }
+        let wanted = release(&mut aws, 2, "Queue: fast");
+        planned(&mut aws, &wanted);
+        let name = aws.status.proposals[0].name.clone();
+        assert!(deployed(&aws).change_sets.contains_key(&name));
+        let stale = Read::Component(kinds::Read::CloudFormation(cloud_formation::Read {
+            stack: NAME.to_owned(),
+            what: what(name.clone()),
+        }));
+        aws.stale_reads.push(stale.clone());
+        for _ in 0..5 {
+            aws.collect(&Needed::default());
+        }
+        assert!(aws.stale_reads.is_empty(), "the reply was given");
+        assert_eq!(aws.status.proposals, Vec::new());
+        let left = aws.stacks.stacks.get(NAME);
+        assert_eq!(left.is_some(), is_live, "{stale:?}\n{}", aws.log);
+        let is_left = left.is_some_and(|it| it.change_sets.contains_key(&name));
+        assert!(!is_left, "{stale:?}\n{}", aws.log);
     }
 }
 

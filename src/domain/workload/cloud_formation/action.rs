@@ -17,7 +17,7 @@ pub enum Action {
     },
     /// `DeleteChangeSet`.
     DeleteChangeSet {
-        /// ARN of the change set.
+        /// ARN or name of the change set.
         change_set: String,
     },
     /// `CancelUpdateStack`.

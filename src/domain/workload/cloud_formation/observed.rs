@@ -114,7 +114,7 @@ pub struct Observed {
     resources: BTreeMap<String, Vec<StackResource>>,
     /// How often in a row a stack was not found.
     missing: BTreeMap<String, u32>,
-    /// The stacks whose deletion this pass has asked for.
+    /// The stacks and change sets whose deletion this pass has asked for.
     deletions: BTreeSet<String>,
 }
 
@@ -129,7 +129,7 @@ impl Observed {
         self.last.get(name).map(Option::as_ref)
     }
 
-    /// Whether this pass has asked for the stack's deletion.
+    /// Whether this pass has asked for the deletion of the stack or change set.
     pub fn has_asked_for_deletion(&self, name: &str) -> bool {
         self.deletions.contains(name)
     }
@@ -247,9 +247,12 @@ impl kind::Observed for Observed {
     }
 
     fn sent(&mut self, stack: &str, action: &Action) {
-        if matches!(action, Action::Delete { .. }) {
-            self.deletions.insert(stack.to_owned());
-        }
+        let deleted = match action {
+            Action::Delete { .. } => stack,
+            Action::DeleteChangeSet { change_set } => change_set,
+            _ => return,
+        };
+        self.deletions.insert(deleted.to_owned());
     }
 
     fn replied(

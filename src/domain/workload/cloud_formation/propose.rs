@@ -248,38 +248,46 @@ fn systems_manager_parameters(
 }
 
 /// The next read or action until the change set is gone, and the stack that AWS made only for it.
+///
+/// AWS sometimes answers with an earlier state. So a change set that is not found is deleted by its name, which AWS
+/// accepts if there is none, and counts as gone only after that.
 pub fn withdraw(proposal: &Proposal, owner: &Owner, observed: &Observed) -> Next {
     let name = &proposal.resource;
     let Some(stack) = observed.stack(name) else {
         return Next::Read(read(name, What::Stack));
     };
-    let Some(stack) = stack else {
-        return Next::Ready;
-    };
-    let is_review = state(&stack.status) == State::Review;
-    if !is_review && owner.refusal(&stack.tags).is_some() {
+    let is_review = stack.is_some_and(|stack| state(&stack.status) == State::Review);
+    if let Some(stack) = stack.filter(|_| !is_review)
+        && owner.refusal(&stack.tags).is_some()
+    {
         return Next::Ready;
     }
     let Some(found) = observed.change_set(name, &proposal.name) else {
         return Next::Read(read(name, What::ChangeSet(proposal.name.clone())));
     };
-    let Some(found) = found else {
-        return Next::Ready;
-    };
-    if is_change_set_pending(found) {
+    if found.is_some_and(is_change_set_pending) {
         return Next::Wait(waits::for_change_set(name));
     }
     // AWS keeps what was executed as history.
-    if found.execution.starts_with("EXECUTE_") {
+    if found.is_some_and(|found| found.execution.starts_with("EXECUTE_")) {
         return Next::Ready;
     }
-    if is_review && stack.pending == [proposal.name.clone()] {
+    // Nothing else is to create the stack.
+    if let Some(stack) = stack.filter(|_| is_review)
+        && stack.pending.iter().all(|it| *it == proposal.name)
+    {
         return Next::Act(Action::Delete {
             stack: stack.id.clone(),
             token: proposal.name.clone(),
         });
     }
-    Next::Act(Action::DeleteChangeSet {
-        change_set: found.id.clone(),
-    })
+    match found {
+        None if observed.has_asked_for_deletion(&proposal.name) => Next::Ready,
+        None => Next::Act(Action::DeleteChangeSet {
+            change_set: proposal.name.clone(),
+        }),
+        Some(found) => Next::Act(Action::DeleteChangeSet {
+            change_set: found.id.clone(),
+        }),
+    }
 }
