@@ -173,7 +173,7 @@ reasons! {
             => "Fix what the message describes. Sluice tries again.";
         GarbageCollectionFailed: "An Event: Sluice cannot remove versions or snapshots that are no longer needed. \
             Nothing else is affected."
-            => "Fix what the message describes. Sluice tries again after an hour.";
+            => "Fix what the message describes. Sluice tries again after a minute, and then after twice as long each time, up to an hour.";
         Refused: "AWS or GitLab rejects the request as invalid, or the address of a GitLabConnection or of a \
             redirect is not public."
             => "Correct what the message names. For a private GitLab, [allow](gitlab.md#networks) its network.";

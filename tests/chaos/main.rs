@@ -50,7 +50,10 @@ fn main() -> ExitCode {
         return exit_code;
     }
     let choice = match std::env::var("CHAOS") {
-        Ok(text) if !text.is_empty() => Choice::Named(text),
+        Ok(text) if !text.is_empty() => match text.strip_prefix('!') {
+            Some(others) => Choice::Others(others.to_owned()),
+            None => Choice::Named(text),
+        },
         _ if all => Choice::All,
         _ => Choice::Sample,
     };

@@ -48,6 +48,8 @@ pub enum Choice {
     Sample,
     /// The plans whose name contains this text.
     Named(String),
+    /// The plans whose name does not contain this text.
+    Others(String),
 }
 
 /// A scenario without a fault.
@@ -260,6 +262,7 @@ impl Choice {
                 let prefix = text.split('/').next().unwrap_or_default();
                 !text.contains('/') || prefix == scenario
             }
+            Self::Others(text) => !scenario.contains(text.as_str()),
             _ => true,
         }
     }
@@ -277,6 +280,7 @@ impl Choice {
                 plan.stable_hash().is_multiple_of(ratio)
             }
             Self::Named(text) => plan.to_string().contains(text.as_str()),
+            Self::Others(text) => !plan.to_string().contains(text.as_str()),
         }
     }
 }
