@@ -100,6 +100,11 @@ impl Access {
         })
     }
 
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     /// CloudFormation, limited to `permissions`. It has a session of its own, which only Targets with stacks open.
     pub async fn stacks(&self, context: &Context) -> Result<Arc<dyn Stacks>, CallError> {
         let cloud = &context.cloud;

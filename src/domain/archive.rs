@@ -11,7 +11,10 @@
 
 mod directory;
 mod index;
+mod package;
 mod problem;
+mod runs;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -20,9 +23,15 @@ use self::directory::walk;
 pub use self::{
     index::{
         EntryKind, LOCAL_LENGTH, Packed, ZipEntry, backslashes, directory_length, index, inside,
-        method_name, normal,
+        method_name, normal, similar_folders,
+    },
+    package::{
+        LINK, Mode, PACKAGE_SIZE, PackageFile, PackageProblem, is_link_inside, package_digest,
+        package_files,
     },
     problem::{ArchiveProblem, ENTRIES, RATIO, RATIO_FROM, TAIL},
+    runs::{GAP, Run, runs},
+    writer::Writer,
 };
 use crate::api::v1alpha1::{ArchiveSummary, UnsupportedEntry};
 

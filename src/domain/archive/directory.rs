@@ -4,7 +4,7 @@
 use super::problem::{ArchiveProblem, ENTRIES, RATIO, RATIO_FROM};
 use crate::{api::v1alpha1::ArchiveSummary, domain::outcome::shorten};
 
-const END: u32 = 0x0605_4b50;
+pub(super) const END: u32 = 0x0605_4b50;
 pub(super) const END_LENGTH: usize = 22;
 pub(super) const END64: u32 = 0x0606_4b50;
 const END64_LENGTH: usize = 56;

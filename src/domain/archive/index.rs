@@ -5,7 +5,7 @@
 //!
 //! An entry's local header is used only for its length: name, sizes and checksum come from the directory.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,12 @@ use super::{
     directory::{Attributes, End, Entry, u16_at, u32_at, walk},
     problem::{ArchiveProblem, TAIL},
 };
+use crate::domain::names;
 
 /// The attribute of a directory on MS-DOS, in the lower half.
 pub(super) const MSDOS_DIRECTORY: u32 = 0x10;
 
-const LOCAL: u32 = 0x0403_4b50;
+pub(super) const LOCAL: u32 = 0x0403_4b50;
 /// The length of the fixed part of a local header.
 pub const LOCAL_LENGTH: u64 = 30;
 
@@ -30,6 +31,8 @@ pub struct ZipEntry {
     pub kind: EntryKind,
     /// The position, and how to read it.
     pub packed: Packed,
+    /// Whether any user may execute the file.
+    pub is_executable: bool,
 }
 
 /// The kind of an entry.
@@ -93,6 +96,7 @@ pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
                 crc32: entry.attributes.crc32,
                 deflated: entry.attributes.method == 8,
             },
+            is_executable: is_executable(entry),
         });
         Ok(())
     })?;
@@ -183,6 +187,20 @@ pub fn inside<'a>(name: &'a [u8], tree: &[u8]) -> Option<&'a [u8]> {
         return Some(name);
     }
     name.strip_prefix(tree)?.strip_prefix(b"/")
+}
+
+/// `, but` and the folders whose names are similar, for a message about a missing one; empty without one.
+pub fn similar_folders(entries: &[ZipEntry], folder: &str) -> String {
+    let folder = folder.trim_end_matches('/');
+    let depth = folder.split('/').count();
+    let beginning = |entry: &ZipEntry| {
+        let name = std::str::from_utf8(&entry.name).ok()?;
+        let parts: Vec<&str> = name.split('/').collect();
+        (parts.len() > depth).then(|| parts[..depth].join("/"))
+    };
+    let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
+    let folders: BTreeSet<String> = files.filter_map(beginning).collect();
+    names::but(folder, folders.iter().map(String::as_str))
 }
 
 /// The message about an entry with backslashes in its name.

@@ -68,6 +68,9 @@ pub const STACK_NAME: usize = 128;
 /// CloudFormation template": 1 MB).
 pub const TEMPLATE: u64 = 1_048_576;
 
+/// Resources of a template (AWS CloudFormation quotas, "Resources").
+pub const RESOURCES: usize = 500;
+
 /// Parameters of a template (AWS CloudFormation quotas, "Parameters").
 pub const PARAMETERS: usize = 200;
 

@@ -9,6 +9,7 @@ mod fixture;
 mod obstacles;
 mod removal;
 mod repair;
+mod sam;
 mod settings;
 
 use serde_json::json;

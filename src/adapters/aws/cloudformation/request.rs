@@ -3,24 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{Capability, Parameter, Tag};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::domain::workload::cloud_formation::{ParameterValue, Settings, TemplateSource};
-
-/// What stays as it is in a path of a URL.
-const PATH: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use crate::domain::workload::cloud_formation::{
+    ParameterValue, Settings, TemplateSource, object_url,
+};
 
 /// The `TemplateBody` and the `TemplateURL`, one of which is present.
-///
-/// The URL is that of the object's version, in the form in which AWS's own command line gives it to
-/// CloudFormation (`S3Uploader.to_path_style_s3_url`): <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-using-console-create-stack-template.html>.
-/// It is the bucket's public name whatever the Account's `spec.endpointUrl` is, because CloudFormation takes no
-/// other: it only reads the bucket, key and version from the URL.
 pub(super) fn template(source: &TemplateSource, region: &str) -> (Option<String>, Option<String>) {
     match source {
         TemplateSource::Body(text) => (Some(text.clone()), None),
@@ -28,17 +16,10 @@ pub(super) fn template(source: &TemplateSource, region: &str) -> (Option<String>
             bucket,
             key,
             version_id,
-        } => {
-            let suffix = if region.starts_with("cn-") {
-                "amazonaws.com.cn"
-            } else {
-                "amazonaws.com"
-            };
-            let key = utf8_percent_encode(key, &PATH);
-            let version = utf8_percent_encode(version_id, NON_ALPHANUMERIC);
-            let url = format!("https://s3.{region}.{suffix}/{bucket}/{key}?versionId={version}");
-            (None, Some(url))
-        }
+        } => (
+            None,
+            Some(object_url(region, bucket, key, Some(version_id))),
+        ),
     }
 }
 
@@ -76,35 +57,18 @@ pub(super) fn capabilities(settings: &Settings) -> Option<Vec<Capability>> {
 mod tests {
     use super::*;
 
-    fn stored(key: &str, version_id: &str) -> TemplateSource {
-        TemplateSource::Stored {
-            bucket: "artifacts.dev".into(),
-            key: key.into(),
-            version_id: version_id.into(),
-        }
-    }
-
     #[test]
     fn template_is_sent_as_text_or_as_the_url_of_its_version() {
         let text = TemplateSource::Body("{}".into());
         assert_eq!(template(&text, "eu-west-1"), (Some("{}".into()), None));
-        for (region, host) in [
-            ("eu-west-1", "s3.eu-west-1.amazonaws.com"),
-            ("us-gov-west-1", "s3.us-gov-west-1.amazonaws.com"),
-            ("cn-north-1", "s3.cn-north-1.amazonaws.com.cn"),
-        ] {
-            let expected = format!("https://{host}/artifacts.dev/templates/0a1b?versionId=3HL4kqt");
-            let source = stored("templates/0a1b", "3HL4kqt");
-            assert_eq!(template(&source, region), (None, Some(expected)));
-        }
-    }
-
-    #[test]
-    fn url_of_a_template_is_encoded() {
-        let (_, url) = template(&stored("templates/a b+c?.json", "v.1/_="), "eu-west-1");
-        let url = url.expect("a URL");
-        let expected = "/templates/a%20b%2Bc%3F.json?versionId=v%2E1%2F%5F%3D";
-        assert!(url.ends_with(expected), "{url}");
+        let stored = TemplateSource::Stored {
+            bucket: "artifacts.dev".into(),
+            key: "templates/0a1b".into(),
+            version_id: "3HL4kqt".into(),
+        };
+        let url =
+            "https://s3.eu-west-1.amazonaws.com/artifacts.dev/templates/0a1b?versionId=3HL4kqt";
+        assert_eq!(template(&stored, "eu-west-1"), (None, Some(url.into())));
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! Zips in artifact buckets, read in parts.
 
+mod package;
 mod unpack;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-pub use self::unpack::{Tape, Unpacking};
+pub use self::{
+    package::package,
+    unpack::{Tape, Unpacking},
+};
 use crate::{
-    domain::archive::{ZipEntry, directory_length, index},
+    domain::{
+        archive::{Packed, Run, ZipEntry, directory_length, index, runs},
+        digest::{Hasher, Sha256},
+    },
     ports::{
         CallError, CallErrorKind,
         store::{ByteStream, Store},
@@ -18,6 +25,9 @@ use crate::{
 /// How much of the archive's end is read first: enough for most directories, and for any end record with the
 /// longest comment.
 pub(super) const FIRST: u64 = 80 << 10;
+
+/// How many parts of an archive are read concurrently for hashing.
+const AT_A_TIME: usize = 4;
 
 /// All bytes of a body that is known to be small.
 pub async fn whole_body(body: ByteStream) -> Result<Vec<u8>, CallError> {
@@ -61,6 +71,99 @@ impl Archive {
             .open_range(&self.key, &self.version_id, start..end)
             .await?;
         Ok(Tape::new(&self.uri(), start, body))
+    }
+
+    /// Reads a file that is known to be small.
+    pub async fn read(&self, path: &str, packed: &Packed) -> Result<Vec<u8>, CallError> {
+        let mut tape = self.tape(packed.start, packed.end).await?;
+        let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = unpacking.next(&mut tape).await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a file begins with these bytes.
+    pub async fn begins_with(
+        &self,
+        path: &str,
+        packed: &Packed,
+        beginning: &[u8],
+    ) -> Result<bool, CallError> {
+        let mut tape = self.tape(packed.start, packed.end).await?;
+        let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
+        let mut bytes = Vec::new();
+        while bytes.len() < beginning.len()
+            && let Some(piece) = unpacking.next(&mut tape).await?
+        {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.starts_with(beginning))
+    }
+
+    /// The bytes of a file, which must have this digest. Nothing is read before the first poll.
+    pub fn file(&self, path: &str, packed: Packed, sha256: Sha256) -> ByteStream {
+        let (archive, path) = (self.clone(), path.to_owned());
+        let open = async move {
+            let mut tape = archive.tape(packed.start, packed.end).await?;
+            let unpacking = Unpacking::begin(&path, &packed, &mut tape).await?;
+            let changed = archive.changed();
+            let state = Some((tape, unpacking, Hasher::default()));
+            Ok(stream::unfold(state, move |state| {
+                let changed = changed.clone();
+                async move {
+                    let (mut tape, mut unpacking, mut hasher) = state?;
+                    match unpacking.next(&mut tape).await {
+                        Ok(Some(piece)) => {
+                            hasher.update(&piece);
+                            Some((Ok(piece), Some((tape, unpacking, hasher))))
+                        }
+                        Ok(None) if hasher.finish() == sha256 => None,
+                        Ok(None) => Some((Err(changed), None)),
+                        Err(error) => Some((Err(error), None)),
+                    }
+                }
+            }))
+        };
+        stream::once(open).try_flatten().boxed()
+    }
+
+    /// The digests of files, by path.
+    pub async fn digests<'a>(
+        &self,
+        files: impl IntoIterator<Item = (&'a String, &'a Packed)>,
+    ) -> Result<BTreeMap<String, Sha256>, CallError> {
+        // Created before they are streamed: a closure in the stream would have to hold for any lifetime.
+        let mut hashing = Vec::new();
+        for run in runs(files) {
+            hashing.push(self.digests_of_run(run));
+        }
+        let hashed: Vec<Vec<_>> = stream::iter(hashing)
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(hashed.into_iter().flatten().collect())
+    }
+
+    async fn digests_of_run(&self, run: Run<'_>) -> Result<Vec<(String, Sha256)>, CallError> {
+        let mut tape = self.tape(run.start, run.end).await?;
+        let mut hashed = Vec::with_capacity(run.files.len());
+        for (path, packed) in run.files {
+            let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
+            let mut hasher = Hasher::default();
+            while let Some(piece) = unpacking.next(&mut tape).await? {
+                hasher.update(&piece);
+            }
+            hashed.push((path.to_owned(), hasher.finish()));
+        }
+        Ok(hashed)
+    }
+
+    /// The error for files that have changed since they were hashed.
+    pub fn changed(&self) -> CallError {
+        let why = "the bytes differ from those that were hashed";
+        CallError::new("s3:GetObject", self.uri(), CallErrorKind::Corrupt, why)
     }
 
     /// Reads the last `length` bytes.

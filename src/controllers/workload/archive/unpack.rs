@@ -37,7 +37,7 @@ impl Tape {
     }
 
     /// The next bytes: at least one, and at most `most`.
-    async fn next(&mut self, most: u64) -> Result<Bytes, CallError> {
+    pub(super) async fn next(&mut self, most: u64) -> Result<Bytes, CallError> {
         while self.piece.is_empty() {
             self.piece = match self.body.next().await {
                 Some(piece) => piece?,
@@ -48,6 +48,21 @@ impl Tape {
         let piece = self.piece.split_to(most.min(self.piece.len()));
         self.at += piece.len() as u64;
         Ok(piece)
+    }
+
+    /// Skips to the first packed byte of a file.
+    pub(super) async fn skip_to_bytes_of(
+        &mut self,
+        path: &str,
+        packed: &Packed,
+    ) -> Result<(), CallError> {
+        self.skip_to(packed.start).await?;
+        let header = self.exactly(LOCAL_LENGTH).await?;
+        let Some(after) = packed.after_header(&header) else {
+            let why = format!("its entry {path:?} does not begin where the directory says");
+            return Err(self.error(CallErrorKind::Invalid, why));
+        };
+        self.skip_to(self.at + after).await
     }
 
     async fn skip_to(&mut self, at: u64) -> Result<(), CallError> {
@@ -93,13 +108,7 @@ pub struct Unpacking {
 impl Unpacking {
     /// Skips to the file's first byte.
     pub async fn begin(path: &str, packed: &Packed, tape: &mut Tape) -> Result<Self, CallError> {
-        tape.skip_to(packed.start).await?;
-        let header = tape.exactly(LOCAL_LENGTH).await?;
-        let Some(after) = packed.after_header(&header) else {
-            let why = format!("its entry {path:?} does not begin where the directory says");
-            return Err(tape.error(CallErrorKind::Invalid, why));
-        };
-        tape.skip_to(tape.at + after).await?;
+        tape.skip_to_bytes_of(path, packed).await?;
         Ok(Self {
             path: path.to_owned(),
             packed: *packed,

@@ -1,5 +1,6 @@
 //! The shell of CloudFormation stacks.
 
+mod assets;
 mod templates;
 
 use super::Shell;
@@ -63,9 +64,7 @@ impl Shell for CloudFormation {
         match action {
             Action::CreateChangeSet(new) => {
                 let template = match &new.template {
-                    TemplateText::OfRelease(file) => {
-                        templates::of_release(context, access, file).await?
-                    }
+                    TemplateText::Exact(digest) => templates::exact(access, *digest).await?,
                     TemplateText::Kept(digests) => templates::kept(access, *digests).await?,
                 };
                 let new = NewChangeSet {

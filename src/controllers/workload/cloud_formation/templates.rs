@@ -1,4 +1,4 @@
-//! Templates: read from artifacts, and kept in the Target's artifact bucket, where CloudFormation reads them.
+//! Templates: read from artifacts, packaged, and kept in the Target's artifact bucket, where CloudFormation reads them.
 //!
 //! A template is kept under the digest of its text, so that every Release and snapshot with the same text shares
 //! one object: `templates/<sha256>.template`. `GetTemplate` replaces characters outside of ASCII, so a text with
@@ -6,18 +6,19 @@
 
 use bytes::Bytes;
 
+use super::assets;
 use crate::{
     controllers::{
         access::Access,
         context::Context,
         workload::{
-            archive::{Archive, Unpacking, whole_body},
+            archive::{Archive, whole_body},
             by_digest,
             hub::hub,
         },
     },
     domain::{
-        archive::{EntryKind, method_name, normal},
+        archive::{EntryKind, ZipEntry, method_name, normal},
         digest::Sha256,
         limits, names,
         workload::cloud_formation::{
@@ -34,7 +35,7 @@ pub async fn source(
     stack: &str,
     file: &TemplateFile,
 ) -> Result<Source, CallError> {
-    let text = match text_of(context, file).await {
+    let text = match text_of(context, access, file).await {
         Ok(text) => text,
         Err(error) if error.kind == CallErrorKind::Invalid => {
             return Ok(Source::Invalid(error.message));
@@ -57,13 +58,9 @@ pub async fn source(
     }
 }
 
-/// The template of a Release, where CloudFormation can read it.
-pub async fn of_release(
-    context: &Context,
-    access: &Access,
-    file: &TemplateFile,
-) -> Result<TemplateSource, CallError> {
-    keep(access, &text_of(context, file).await?).await
+/// The template of a Release, which [`source`] has kept.
+pub async fn exact(access: &Access, digest: Sha256) -> Result<TemplateSource, CallError> {
+    find_kept(access, [exact_key(digest)]).await
 }
 
 /// Keeps a template, unless it is there.
@@ -72,26 +69,35 @@ pub async fn keep(access: &Access, text: &str) -> Result<TemplateSource, CallErr
     if !text.is_ascii() {
         put(access, &original_key(digests), digests.exact, text).await?;
     }
-    put(access, &key(digests), digests.exact, text).await
+    put(access, &exact_key(digests.exact), digests.exact, text).await
 }
 
 /// The template of a snapshot, which was kept when the snapshot was taken.
 pub async fn kept(access: &Access, digests: TemplateDigests) -> Result<TemplateSource, CallError> {
-    for key in [original_key(digests), key(digests)] {
+    find_kept(access, [original_key(digests), exact_key(digests.exact)]).await
+}
+
+async fn find_kept<const N: usize>(
+    access: &Access,
+    keys: [String; N],
+) -> Result<TemplateSource, CallError> {
+    let mut missing = String::new();
+    for key in keys {
         if let Some(found) = access.store.head(&key).await? {
             return Ok(stored(access, key, found.version_id));
         }
+        missing = key;
     }
     Err(CallError::new(
         "s3:GetObject",
-        format!("{}/{}", access.store.bucket(), key(digests)),
+        format!("{}/{missing}", access.store.bucket()),
         CallErrorKind::NotFound,
-        "the snapshot's template was removed from the artifact bucket",
+        "the template was removed from the artifact bucket",
     ))
 }
 
-fn key(digests: TemplateDigests) -> String {
-    format!("{TEMPLATES_PREFIX}/{}.template", digests.exact)
+fn exact_key(digest: Sha256) -> String {
+    format!("{TEMPLATES_PREFIX}/{digest}.template")
 }
 
 fn original_key(digests: TemplateDigests) -> String {
@@ -117,8 +123,12 @@ fn stored(access: &Access, key: String, version_id: String) -> TemplateSource {
     }
 }
 
-/// Reads the text of a template from the hub.
-async fn text_of(context: &Context, file: &TemplateFile) -> Result<String, CallError> {
+/// Reads the text of a template from the hub, and keeps what it refers to by local paths.
+async fn text_of(
+    context: &Context,
+    access: &Access,
+    file: &TemplateFile,
+) -> Result<String, CallError> {
     let archive = Archive {
         store: hub(context, &file.location).await?,
         key: file.location.key.clone(),
@@ -126,20 +136,22 @@ async fn text_of(context: &Context, file: &TemplateFile) -> Result<String, CallE
         size: file.size,
         origin: file.origin.clone(),
     };
-    let bytes = match &file.path {
-        Some(path) => entry(&archive, path).await?,
-        None => whole(&archive, file.sha256).await?,
+    let Some(path) = &file.path else {
+        let text = whole(&archive, file.sha256).await?;
+        assets::refuse_local_paths(&archive, &text)?;
+        return Ok(text);
     };
-    if bytes.is_empty() {
-        return Err(archive.unfit("the template is empty"));
+    let entries = archive.entries().await?;
+    let entry = find(&archive, &entries, path)?;
+    let text = text_at(&archive, entry, path).await?;
+    let text = assets::packaged(access, &archive, &entries, path, text).await?;
+    match text.len() as u64 {
+        size if size > limits::TEMPLATE => Err(archive.unfit(too_large(size))),
+        _ => Ok(text),
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        archive.unfit(format!("the template is not UTF-8 text: see byte {at}"))
-    })
 }
 
-async fn whole(archive: &Archive, sha256: Sha256) -> Result<Vec<u8>, CallError> {
+async fn whole(archive: &Archive, sha256: Sha256) -> Result<String, CallError> {
     if archive.size > limits::TEMPLATE {
         return Err(archive.unfit(too_large(archive.size)));
     }
@@ -149,7 +161,7 @@ async fn whole(archive: &Archive, sha256: Sha256) -> Result<Vec<u8>, CallError> 
         .await?;
     let bytes = whole_body(body).await?;
     if Sha256::of(&bytes) == sha256 {
-        return Ok(bytes);
+        return text(archive, bytes);
     }
     let why = "the bytes are not those that the Release pinned: their digest differs";
     Err(CallError::new(
@@ -160,8 +172,12 @@ async fn whole(archive: &Archive, sha256: Sha256) -> Result<Vec<u8>, CallError> 
     ))
 }
 
-async fn entry(archive: &Archive, path: &str) -> Result<Vec<u8>, CallError> {
-    let entries = archive.entries().await?;
+/// The file at this path in an archive.
+pub fn find<'a>(
+    archive: &Archive,
+    entries: &'a [ZipEntry],
+    path: &str,
+) -> Result<&'a ZipEntry, CallError> {
     let name = normal(path.as_bytes());
     let mut found = entries.iter().filter(|entry| *entry.name == *name);
     let Some(entry) = found.next() else {
@@ -174,27 +190,33 @@ async fn entry(archive: &Archive, path: &str) -> Result<Vec<u8>, CallError> {
     if found.next().is_some() {
         return Err(archive.unfit(format!("it has more than one file {path}")));
     }
-    match entry.kind {
-        EntryKind::File => {}
-        EntryKind::Directory => return Err(archive.unfit(format!("{path} is a folder"))),
-        EntryKind::SymbolicLink => {
-            return Err(archive.unfit(format!("{path} is a symbolic link: pack the file itself")));
-        }
+    let why = match entry.kind {
+        EntryKind::File => return Ok(entry),
+        EntryKind::Directory => format!("{path} is a folder"),
+        EntryKind::SymbolicLink => format!("{path} is a symbolic link: pack the file itself"),
         EntryKind::UnknownMethod(method) => {
             let method = method_name(i32::from(method));
-            return Err(archive.unfit(format!(
-                "{path} is compressed by {method}: store or deflate it"
-            )));
+            format!("{path} is compressed by {method}: store or deflate it")
         }
-    }
+    };
+    Err(archive.unfit(why))
+}
+
+/// The text of a template in an archive.
+pub async fn text_at(archive: &Archive, entry: &ZipEntry, path: &str) -> Result<String, CallError> {
     if entry.packed.size > limits::TEMPLATE {
         return Err(archive.unfit(too_large(entry.packed.size)));
     }
-    let mut tape = archive.tape(entry.packed.start, entry.packed.end).await?;
-    let mut unpacking = Unpacking::begin(path, &entry.packed, &mut tape).await?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = unpacking.next(&mut tape).await? {
-        bytes.extend_from_slice(&piece);
+    let bytes = archive.read(path, &entry.packed).await?;
+    text(archive, bytes)
+}
+
+fn text(archive: &Archive, bytes: Vec<u8>) -> Result<String, CallError> {
+    if bytes.is_empty() {
+        return Err(archive.unfit("the template is empty"));
     }
-    Ok(bytes)
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        archive.unfit(format!("the template is not UTF-8 text: see byte {at}"))
+    })
 }

@@ -6,26 +6,20 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    records::MOST,
-    waves::{Waves, lazy},
-};
+use super::{records::MOST, waves::Waves};
 use crate::{
     api::v1alpha1::ContentType,
     controllers::workload::archive::{Archive, Tape, Unpacking},
     domain::{
         archive::Packed,
-        digest::{Hasher, Sha256},
-        workload::s3::site::{ContentFile, Put, Run, Served, SiteContent, runs, select},
+        digest::Sha256,
+        workload::s3::site::{ContentFile, Put, Served, SiteContent, select},
     },
-    ports::{CallError, CallErrorKind, store::ByteStream},
+    ports::{CallError, store::ByteStream},
 };
-
-/// How many parts of the archive are read concurrently for hashing.
-const AT_A_TIME: usize = 4;
 
 /// An archive in an artifact bucket, and the part of it to use.
 #[derive(Clone)]
@@ -43,33 +37,7 @@ pub struct Source {
 impl Source {
     /// The verified bytes of a file. Nothing is read before the first poll.
     pub(super) fn file(&self, path: &str, file: &ContentFile) -> ByteStream {
-        let (source, path, file) = (self.clone(), path.to_owned(), file.clone());
-        let open = move || async move {
-            let mut tape = source
-                .archive
-                .tape(file.packed.start, file.packed.end)
-                .await?;
-            let unpacking = Unpacking::begin(&path, &file.packed, &mut tape).await?;
-            let state = Some((tape, unpacking, Hasher::default()));
-            let changed = source.changed();
-            let pieces = stream::unfold(state, move |state| {
-                let changed = changed.clone();
-                async move {
-                    let (mut tape, mut unpacking, mut hasher) = state?;
-                    match unpacking.next(&mut tape).await {
-                        Ok(Some(piece)) => {
-                            hasher.update(&piece);
-                            Some((Ok(piece), Some((tape, unpacking, hasher))))
-                        }
-                        Ok(None) if hasher.finish() == file.sha256 => None,
-                        Ok(None) => Some((Err(changed), None)),
-                        Err(error) => Some((Err(error), None)),
-                    }
-                }
-            });
-            Ok(pieces.boxed())
-        };
-        lazy(open).boxed()
+        self.archive.file(path, file.packed, file.sha256)
     }
 
     /// Reads the verified bytes of a file.
@@ -87,19 +55,8 @@ impl Source {
         if Sha256::of(&bytes) == file.sha256 {
             Ok(bytes.into())
         } else {
-            Err(self.changed())
+            Err(self.archive.changed())
         }
-    }
-
-    /// The error for files that have changed since they were hashed.
-    fn changed(&self) -> CallError {
-        let why = "the bytes differ from those that were hashed";
-        CallError::new(
-            "s3:GetObject",
-            self.archive.uri(),
-            CallErrorKind::Corrupt,
-            why,
-        )
     }
 
     /// The key of the kept list of hashed files.
@@ -169,17 +126,16 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
         return Ok(content);
     }
     let files = find(source).await?;
-    let runs = runs(&files);
-    // Created before they are streamed: a closure in the stream would have to hold for any lifetime.
-    let mut hashing = Vec::with_capacity(runs.len());
-    for run in runs {
-        hashing.push(hash(source, run));
-    }
-    let hashed: Vec<Vec<(String, ContentFile)>> = stream::iter(hashing)
-        .buffer_unordered(AT_A_TIME)
-        .try_collect()
-        .await?;
-    let files = hashed.into_iter().flatten().collect();
+    let digests = source.archive.digests(&files).await?;
+    let hashed = files.into_iter().filter_map(|(path, packed)| {
+        let file = ContentFile {
+            sha256: *digests.get(&path)?,
+            packed,
+            served: Served::default(),
+        };
+        Some((path, file))
+    });
+    let files = hashed.collect();
     let content = SiteContent::new(source.sha256, &source.tree, files, &source.types);
     keep(source, &content).await;
     Ok(content)
@@ -189,25 +145,6 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
 async fn find(source: &Source) -> Result<BTreeMap<String, Packed>, CallError> {
     let entries = source.archive.entries().await?;
     select(&entries, &source.tree).map_err(|why| source.archive.unfit(why))
-}
-
-async fn hash(source: &Source, run: Run<'_>) -> Result<Vec<(String, ContentFile)>, CallError> {
-    let mut tape = source.archive.tape(run.start, run.end).await?;
-    let mut files = Vec::with_capacity(run.files.len());
-    for (path, packed) in run.files {
-        let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
-        let mut hasher = Hasher::default();
-        while let Some(piece) = unpacking.next(&mut tape).await? {
-            hasher.update(&piece);
-        }
-        let file = ContentFile {
-            sha256: hasher.finish(),
-            packed: *packed,
-            served: Served::default(),
-        };
-        files.push((path.to_owned(), file));
-    }
-    Ok(files)
 }
 
 /// Saves work only: after a failure, the next caller hashes again.

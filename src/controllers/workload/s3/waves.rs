@@ -8,7 +8,7 @@ use std::sync::{
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::ports::{CallError, store::ByteStream};
+use crate::ports::CallError;
 
 /// Concurrent objects of one wave: S3 is slow for each, but accepts thousands of requests per second.
 const PER_WAVE: usize = 48;
@@ -103,21 +103,6 @@ pub(super) fn sorted<R>(
         }
     }
     (done, failed)
-}
-
-/// A stream that is created at the first poll.
-pub(super) fn lazy<F>(
-    open: impl FnOnce() -> F + Send + 'static,
-) -> impl Stream<Item = Result<bytes::Bytes, CallError>> + Send
-where
-    F: Future<Output = Result<ByteStream, CallError>> + Send,
-{
-    stream::once(async move { open().await.unwrap_or_else(failing) }).flatten()
-}
-
-/// A stream of this error only.
-fn failing(error: CallError) -> ByteStream {
-    stream::iter([Err(error)]).boxed()
 }
 
 #[cfg(test)]

@@ -266,7 +266,11 @@ impl FakeStacks {
     fn create_change_set(&mut self, name: &str, new: &ChangeSetToCreate) -> Result<(), CallError> {
         let operation = "cloudformation:CreateChangeSet";
         let text = match &new.template {
-            TemplateText::OfRelease(file) => self.sources[&file.id()].clone(),
+            TemplateText::Exact(digest) => {
+                let mut sources = self.sources.values();
+                let found = sources.find(|text| Sha256::of(text.as_bytes()) == *digest);
+                found.expect("the template of a Release").clone()
+            }
             TemplateText::Kept(digests) => {
                 let mut kept = self.kept.iter();
                 let found = kept.find(|text| TemplateDigests::of(text) == *digests);

@@ -1,7 +1,7 @@
 //! Actions on stacks and change sets, and their result.
 
-use super::{desired::TemplateFile, digests::TemplateDigests, stack::Settings};
-use crate::domain::grants::Resource;
+use super::{digests::TemplateDigests, stack::Settings};
+use crate::domain::{digest::Sha256, grants::Resource};
 
 /// A change of a stack or change set.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +64,11 @@ pub struct ChangeSetToCreate {
     pub imports_existing: bool,
 }
 
-/// A template's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A template's text in the Target's artifact bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateText {
-    /// The template of a Release.
-    OfRelease(Box<TemplateFile>),
+    /// The template of a Release, by the digest of its exact text.
+    Exact(Sha256),
     /// The template of a snapshot, by its digests.
     Kept(TemplateDigests),
 }

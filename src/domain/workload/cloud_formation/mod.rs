@@ -15,6 +15,7 @@ mod desired;
 mod digests;
 mod drift;
 mod observed;
+mod packaging;
 mod plan;
 mod progress;
 mod promote;
@@ -25,6 +26,7 @@ mod restore;
 mod snapshot;
 mod stack;
 mod state;
+mod url;
 mod view;
 mod waits;
 
@@ -54,12 +56,14 @@ pub use self::{
     desired::{DesiredStack, TemplateFile, too_large},
     digests::TemplateDigests,
     observed::{Found, FoundWhat, Observed, Read, Source, What},
+    packaging::{Form, LocalPath, Location, Packaging, resolve},
     snapshot::{FormerStack, StackSnapshot},
     stack::{
-        ChangeSet, DeclaredParameter, NewChangeSet, ParameterValue, PropertyChange, ResourceChange,
-        Settings, Stack, StackEvent, StackResource, TEMPLATES_PREFIX, TemplateSource,
-        TemplateSummary,
+        ASSETS_PREFIX, ChangeSet, DeclaredParameter, FILES_PREFIX, NewChangeSet, ParameterValue,
+        PropertyChange, ResourceChange, Settings, Stack, StackEvent, StackResource,
+        TEMPLATES_PREFIX, TemplateSource, TemplateSummary,
     },
+    url::object_url,
 };
 
 /// CloudFormation stacks.

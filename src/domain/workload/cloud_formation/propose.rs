@@ -7,6 +7,7 @@ use super::{
     begin::{CHANGE_SET_PREFIX, INVENTORY, left, live_reads, read, unchanged},
     changes::{self, Change, Incomplete, changes_nothing},
     desired::DesiredStack,
+    digests::TemplateDigests,
     observed::{Observed, Source, What},
     repair::repair,
     stack::{ChangeSet, DeclaredParameter, ParameterValue, Stack},
@@ -175,7 +176,11 @@ pub fn propose(want: &DesiredStack, proposal: &Proposal, view: View<'_>) -> Next
         if let Some(stack) = stack.filter(|stack| state(&stack.status) == State::Working) {
             return Next::Wait(waits::for_other(name, stack));
         }
-        return Next::Act(create(want, proposal, existing(stack), observed));
+        let Some(template) = observed.source_digests(&want.source) else {
+            return Next::Read(read(name, What::Source(Box::new(want.source.clone()))));
+        };
+        let new = create(want, proposal, template, existing(stack), observed);
+        return Next::Act(Action::CreateChangeSet(Box::new(new)));
     };
     if is_change_set_pending(found) {
         return Next::Wait(waits::for_change_set(name));
@@ -211,17 +216,18 @@ pub fn next_of(stack: &str, incomplete: Incomplete) -> Next {
 fn create(
     want: &DesiredStack,
     proposal: &Proposal,
+    template: TemplateDigests,
     stack: Option<&Stack>,
     observed: &Observed,
-) -> Action {
-    Action::CreateChangeSet(Box::new(ChangeSetToCreate {
+) -> ChangeSetToCreate {
+    ChangeSetToCreate {
         name: proposal.name.clone(),
         creates: stack.is_none(),
         systems_manager_parameters: systems_manager_parameters(want, stack, observed),
-        template: TemplateText::OfRelease(Box::new(want.source.clone())),
+        template: TemplateText::Exact(template.exact),
         settings: want.settings.clone(),
         imports_existing: want.imports_existing,
-    }))
+    }
 }
 
 /// The names of the parameters in Systems Manager whose values the template would use.

@@ -72,6 +72,14 @@ pub enum ParameterValue {
 /// The folder of artifact buckets with templates, named by their digests, where CloudFormation reads them.
 pub const TEMPLATES_PREFIX: &str = "templates";
 
+/// The folder of artifact buckets with the packages of templates, named by digests. It is in the folder of packages,
+/// which service roles may read.
+pub const ASSETS_PREFIX: &str = "packages/assets";
+
+/// The folder of artifact buckets with other files that templates refer to, named by digests. CloudFormation reads some
+/// of them with the permissions of Sluice, as it reads templates.
+pub const FILES_PREFIX: &str = "templates/files";
+
 /// Where CloudFormation gets a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplateSource {

@@ -1,6 +1,6 @@
 //! Failures: the resource's own reason is reported, and the former stack is restored.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice::api::v1alpha1::{annotation, condition};
 use sluice_lab::{
     aws::{Action, During, Pattern, Rule},
@@ -10,8 +10,8 @@ use sluice_lab::{
 use super::{
     emulator::{hold, parameter, setting, wait_reached},
     fixture::{
-        TEMPLATE, both, breaking, count, deployment, described, executed, name, push, push_both,
-        running, spec, state, status, template, wait_no_change_sets,
+        TEMPLATE, both, breaking, checked, count, deployment, described, executed, name, push,
+        push_both, running, spec, state, status, template, wait_no_change_sets,
     },
 };
 use crate::e2e::{
@@ -65,14 +65,6 @@ fn failed_update_names_the_resource_and_needs_no_second_change_set() {
     scene.delivered(3);
     assert_eq!(setting(&scene, "dev").as_deref(), Some("again"));
     wait_no_change_sets(&scene, "dev");
-}
-
-/// A Deployment of the stack to dev with a check that the page answers with 200.
-fn checked(scene: &Scene<'_>, page: &Page) -> Value {
-    let mut wanted = deployment(scene, &["dev"]);
-    wanted["spec"]["stages"][0]["checks"] =
-        json!([{"name": "page", "http": {"url": page.url, "expectedStatus": [200]}}]);
-    wanted
 }
 
 #[test]

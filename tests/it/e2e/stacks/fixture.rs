@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::{
     Client,
     error::ProvideErrorMetadata as _,
-    types::{ChangeSetSummary, Parameter, Stack},
+    types::{ChangeSetSummary, Parameter, Stack, TemplateStage},
 };
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::annotation;
@@ -15,7 +15,7 @@ use sluice_lab::{
     lab::{HUB_REGION, archive, wait_for},
 };
 
-use crate::e2e::{LIMIT, run, scene::Scene};
+use crate::e2e::{LIMIT, check_kinds::Page, run, scene::Scene};
 
 /// A queue and a parameter. A delivery must keep its comments, its tags such as `!Ref`, and the number with a
 /// leading zero.
@@ -103,13 +103,18 @@ pub fn push(scene: &Scene<'_>, template: &str) -> PipelineId {
     push_files(scene, &[("infra/template.yaml", template)])
 }
 
-/// A pipeline whose job `infra` has these files.
+/// A pipeline whose job `infra` has these files of text.
 pub fn push_files(scene: &Scene<'_>, files: &[(&str, &str)]) -> PipelineId {
     let files: Vec<(&str, &[u8])> = files
         .iter()
         .map(|(path, text)| (*path, text.as_bytes()))
         .collect();
-    let job = JobSpec::new("infra", "package").ends(JobEnd::uploads(zip(&files)));
+    push_bytes(scene, &files)
+}
+
+/// A pipeline whose job `infra` has these files.
+pub fn push_bytes(scene: &Scene<'_>, files: &[(&str, &[u8])]) -> PipelineId {
+    let job = JobSpec::new("infra", "package").ends(JobEnd::uploads(zip(files)));
     run_pipeline(scene, vec![job])
 }
 
@@ -127,6 +132,14 @@ fn run_pipeline(scene: &Scene<'_>, jobs: Vec<JobSpec>) -> PipelineId {
     let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change the stack");
     gitlab.run_pipeline(scene.team.project, "main", jobs)
+}
+
+/// A Deployment of the stack to dev with a check that the page answers with 200.
+pub fn checked(scene: &Scene<'_>, page: &Page) -> Value {
+    let mut wanted = deployment(scene, &["dev"]);
+    wanted["spec"]["stages"][0]["checks"] =
+        json!([{"name": "page", "http": {"url": page.url, "expectedStatus": [200]}}]);
+    wanted
 }
 
 /// A team with [`TEMPLATE`] delivered to dev.
@@ -191,7 +204,8 @@ pub fn wait_gone(scene: &Scene<'_>, account: &str) {
 /// The text of the stack's template, as CloudFormation got it.
 pub fn template(scene: &Scene<'_>, account: &str) -> String {
     let get = client(scene, account).get_template();
-    let found = run(get.stack_name(name(scene)).send()).unwrap();
+    let get = get.stack_name(name(scene));
+    let found = run(get.template_stage(TemplateStage::Original).send()).unwrap();
     found.template_body.expect("a template")
 }
 

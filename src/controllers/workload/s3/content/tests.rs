@@ -7,12 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::*;
 use crate::{
     controllers::workload::archive::FIRST,
-    ports::store::{Store, StoredObject},
+    ports::{
+        CallErrorKind,
+        store::{Store, StoredObject},
+    },
 };
 
 /// A bucket in memory that records which ranges are read.

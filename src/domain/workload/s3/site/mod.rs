@@ -47,7 +47,7 @@ pub use self::{
     manifest::{SiteFile, SiteManifest},
     object::{Listed, ObjectHead, metadata},
     observed::{Listing, ObservedSite, Outcome, Reply},
-    select::{MAX_FILE_SIZE, MAX_FILES, MAX_TOTAL_SIZE, Run, SiteProblem, batches, runs, select},
+    select::{MAX_FILE_SIZE, MAX_FILES, MAX_TOTAL_SIZE, SiteProblem, batches, select},
     served::{Served, is_entry_document},
     snapshot::{KeptObject, SITES_PREFIX, SiteSnapshot, copy_key},
     steps::{

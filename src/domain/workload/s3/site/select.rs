@@ -1,6 +1,6 @@
 //! Selecting the files of a site from an archive's entries, and grouping them for reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     content::ContentFile,
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::domain::{
     archive::{
-        ArchiveProblem, EntryKind, Packed, ZipEntry, backslashes, inside, method_name, normal,
+        ArchiveProblem, EntryKind, GAP, Packed, ZipEntry, backslashes, inside, method_name, normal,
+        similar_folders,
     },
-    names,
     outcome::shorten,
 };
 
@@ -23,12 +23,6 @@ pub const MAX_FILE_SIZE: u64 = 1 << 30;
 
 /// The most bytes of all files.
 pub const MAX_TOTAL_SIZE: u64 = 20 << 30;
-
-/// One request reads across gaps of at most this many bytes.
-const GAP: u64 = 64 << 10;
-
-/// The most bytes of one request, unless a single file is larger.
-const RUN: u64 = 16 << 20;
 
 /// The most bytes of small files that are held in memory together.
 const BATCH: u64 = 4 << 20;
@@ -153,7 +147,7 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         if let Some(found) = same_text(entries, &tree) {
             return Err(SiteProblem::OtherUnicodeForm { tree, found });
         }
-        let near = near(entries, &tree);
+        let near = similar_folders(entries, &tree);
         return Err(SiteProblem::NoFiles { tree, near });
     }
     if files.len() > MAX_FILES {
@@ -196,20 +190,6 @@ fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
     })
 }
 
-/// The folders whose names are similar to the sub-tree, for a message.
-fn near(entries: &[ZipEntry], tree: &str) -> String {
-    let tree = tree.trim_end_matches('/');
-    let depth = tree.split('/').count();
-    let folder = |entry: &ZipEntry| {
-        let name = std::str::from_utf8(&entry.name).ok()?;
-        let parts: Vec<&str> = name.split('/').collect();
-        (parts.len() > depth).then(|| parts[..depth].join("/"))
-    };
-    let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
-    let folders: BTreeSet<String> = files.filter_map(folder).collect();
-    names::but(tree, folders.iter().map(String::as_str))
-}
-
 /// Why a key would be too long at this location; names the first such file.
 pub(super) fn too_long<'a>(
     location: &S3Location,
@@ -221,44 +201,6 @@ pub(super) fn too_long<'a>(
         "{} is longer than the {MAX_KEY_SIZE} bytes that a key may have",
         location.shown(&shorten(path, 100))
     ))
-}
-
-/// Files that are adjacent in the archive, for one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run<'a> {
-    /// Offset of the first byte.
-    pub start: u64,
-    /// Offset after the last byte.
-    pub end: u64,
-    /// In the order of the archive.
-    pub files: Vec<(&'a str, &'a Packed)>,
-}
-
-/// Groups all files into runs.
-pub fn runs<'a>(files: impl IntoIterator<Item = (&'a String, &'a Packed)>) -> Vec<Run<'a>> {
-    let mut order: Vec<(&str, &Packed)> = files
-        .into_iter()
-        .map(|(path, packed)| (path.as_str(), packed))
-        .collect();
-    order.sort_by_key(|(_, packed)| packed.start);
-    let mut runs: Vec<Run<'a>> = Vec::new();
-    for (path, packed) in order {
-        match runs.last_mut() {
-            Some(run)
-                if packed.start.saturating_sub(run.end) <= GAP
-                    && packed.end.saturating_sub(run.start) <= RUN =>
-            {
-                run.end = packed.end;
-                run.files.push((path, packed));
-            }
-            _ => runs.push(Run {
-                start: packed.start,
-                end: packed.end,
-                files: vec![(path, packed)],
-            }),
-        }
-    }
-    runs
 }
 
 /// Groups small files that are adjacent in the archive into batches that are held in memory together.
@@ -312,6 +254,7 @@ mod tests {
                 crc32: 0,
                 deflated: true,
             },
+            is_executable: false,
         }
     }
 
@@ -453,33 +396,6 @@ mod tests {
     }
 
     proptest! {
-        /// Every file is read once, whole, in order, and no run is longer than necessary.
-        #[test]
-        fn runs_cover_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..20_000_000_u64), 1..40)) {
-            let mut at = 0;
-            let mut files = BTreeMap::new();
-            for (number, (gap, length)) in sizes.into_iter().enumerate() {
-                let start = at + gap;
-                at = start + 30 + length;
-                let packed = Packed { start, end: at, length, size: length, crc32: 0, deflated: false };
-                // The order of names differs from the order of bytes.
-                files.insert(format!("{:x}", 1000 - number), packed);
-            }
-            let runs = runs(&files);
-            let read: usize = runs.iter().map(|run| run.files.len()).sum();
-            prop_assert_eq!(read, files.len());
-            let mut last = 0;
-            for run in &runs {
-                prop_assert!(run.files.len() == 1 || run.end - run.start <= RUN);
-                prop_assert!(run.start >= last);
-                last = run.start;
-                for (_, packed) in &run.files {
-                    prop_assert!(packed.start >= last && packed.end <= run.end);
-                    last = packed.end;
-                }
-            }
-        }
-
         /// Every file is in one batch, in the order of the archive, and no batch exceeds the limit.
         #[test]
         fn batches_have_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..2_000_000_u64), 0..60)) {

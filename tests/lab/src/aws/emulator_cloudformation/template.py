@@ -34,6 +34,7 @@ SECTIONS = (
 S3_ERROR = "\nFor more information check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"
 S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
 PSEUDO = "AWS::"
+SERVERLESS = "AWS::Serverless-2016-10-31"
 
 
 class TransformFailed(Exception):
@@ -100,7 +101,11 @@ def parsed(body):
 
 
 def check_format(template):
-    if unknown := [name for name in template if name not in SECTIONS]:
+    known = {*SECTIONS}
+    if SERVERLESS in engine.declared_transforms(template):
+        # A section of SAM, which the transform consumes.
+        known.add("Globals")
+    if unknown := [name for name in template if name not in known]:
         raise ApiError(f"Invalid template property or properties [{', '.join(map(str, unknown))}]")
     resources = template.get("Resources")
     if not isinstance(resources, dict) or not resources:

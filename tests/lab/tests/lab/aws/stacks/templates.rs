@@ -40,15 +40,17 @@ async fn a_sam_template_is_transformed() {
     let function = json!({
         "Type": "AWS::Serverless::Function",
         "Properties": {
-            "Runtime": "python3.13",
             "Handler": "index.handler",
             "InlineCode": "def handler(event, context): return 'sam'",
             "Role": stack.cloud.dev().execution_role_arn,
             "AutoPublishAlias": "live",
         },
     });
-    let template =
-        json!({ "Transform": "AWS::Serverless-2016-10-31", "Resources": { "Fn": function } });
+    let template = json!({
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Globals": { "Function": { "Runtime": "python3.13" } },
+        "Resources": { "Fn": function },
+    });
     // CAPABILITY_AUTO_EXPAND is not needed for change sets.
     let change_set = stack
         .ready(stack.request("release", ChangeSetType::Create, &template))
