@@ -65,8 +65,8 @@ impl StackReader {
                 .execution_status
                 .as_ref()
                 .map_or("", ExecutionStatus::as_str);
-            let states = format!("{status} {execution}");
-            (one.change_set_name.unwrap_or_default(), states)
+            let both = format!("{status} {execution}");
+            (one.change_set_name.unwrap_or_default(), both)
         });
         Ok(states.collect())
     }

@@ -84,13 +84,13 @@ impl Team<'_> {
     pub async fn wait_for_held_stack(&self) -> Result<(), Problem> {
         let hold = self.hold.lock().await;
         let hold = hold.as_ref().ok_or("the stack has no hold")?;
-        let held = wait_until("the update of the stack is stopped", LIMIT, async || {
+        let stopped = wait_until("the update of the stack is stopped", LIMIT, async || {
             let is_reached = hold.is_reached().await.map_err(problem)?;
             is_reached
                 .then_some(())
                 .ok_or_else(|| "it is not".to_owned())
         });
-        held.await
+        stopped.await
     }
 
     /// What the witness has observed of the calls that change stacks.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 
-use super::{Archive, Tape};
+use super::{reader::Archive, unpack::Tape};
 use crate::{
     domain::{
         archive::{

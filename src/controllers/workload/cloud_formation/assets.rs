@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use futures::{FutureExt as _, future::BoxFuture};
 
-use super::templates;
+use super::{kept, text::text_at};
 use crate::{
     controllers::{
         access::Access,
@@ -142,7 +142,7 @@ impl Assets<'_> {
 
     /// A file as it is.
     async fn file(&self, prefix: &str, at: &str) -> Result<Location, CallError> {
-        let entry = templates::find(self.archive, self.entries, at)?;
+        let entry = self.archive.find(self.entries, at)?;
         if entry.packed.size > PACKAGE_SIZE {
             return Err(self.archive.unfit(format!(
                 "it has {} bytes, more than the limit of {PACKAGE_SIZE}",
@@ -170,11 +170,11 @@ impl Assets<'_> {
                 let why = format!("templates are nested more than {DEPTH} levels deep");
                 return Err(self.archive.unfit(why));
             }
-            let entry = templates::find(self.archive, self.entries, at)?;
-            let text = templates::text_at(self.archive, entry, at).await?;
+            let entry = self.archive.find(self.entries, at)?;
+            let text = text_at(self.archive, entry, at).await?;
             let text = self.packaged(at, text, depth - 1).await?;
-            let kept = templates::keep(self.access, &text).await?;
-            let TemplateSource::Stored { bucket, key, .. } = kept else {
+            let stored = kept::keep(self.access, &text).await?;
+            let TemplateSource::Stored { bucket, key, .. } = stored else {
                 return Err(self.archive.changed());
             };
             Ok(self.at(bucket, key))

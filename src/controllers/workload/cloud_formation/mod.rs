@@ -1,7 +1,9 @@
 //! The shell of CloudFormation stacks.
 
 mod assets;
+mod kept;
 mod templates;
+mod text;
 
 use super::Shell;
 use crate::{
@@ -64,8 +66,8 @@ impl Shell for CloudFormation {
         match action {
             Action::CreateChangeSet(new) => {
                 let template = match &new.template {
-                    TemplateText::Exact(digest) => templates::exact(access, *digest).await?,
-                    TemplateText::Kept(digests) => templates::kept(access, *digests).await?,
+                    TemplateText::Exact(digest) => kept::exact(access, *digest).await?,
+                    TemplateText::Kept(digests) => kept::kept(access, *digests).await?,
                 };
                 let new = NewChangeSet {
                     stack: stack.to_owned(),
@@ -115,7 +117,7 @@ impl Shell for CloudFormation {
                 "the template was changed since it was read",
             ));
         }
-        templates::keep(access, &text).await.map(|_| ())
+        kept::keep(access, &text).await.map(|_| ())
     }
 
     /// Other snapshots and Releases share the templates, so they stay.

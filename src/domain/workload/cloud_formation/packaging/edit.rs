@@ -5,9 +5,9 @@ use std::{collections::HashMap, ops::Range};
 use serde_json::Value;
 
 use super::{
-    Location,
     document::{Content, Document, Id},
     find::Found,
+    local_path::Location,
     table::Shape,
 };
 

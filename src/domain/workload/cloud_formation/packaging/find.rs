@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Form, LocalPath,
     document::{Content, DEPTH, Document, FIND_IN_MAP, Id, TRANSFORM},
+    local_path::{Form, LocalPath},
     table::{GLOBALS, INCLUDE, METADATA, RESOURCES, Row, Shape},
 };
 

@@ -8,7 +8,7 @@
 //! both. A [`Form::Zip`] is `FORCE_ZIP = True` there, a [`Shape::Object`] is `ResourceWithS3UrlDict`, and a
 //! [`Form::Template`] is `CloudFormationStackResource`. Container images are left out.
 
-use super::Form::{self, Bundle, File, Template, Zip};
+use super::local_path::Form::{self, Bundle, File, Template, Zip};
 
 /// What the location looks like in the template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

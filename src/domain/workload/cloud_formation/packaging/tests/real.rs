@@ -4,7 +4,7 @@ use super::{Form, location, packaged, parsed, read, shown};
 
 const SOURCE: &str = r#"AWSTemplateFormatVersion: '2010-09-09'
 Transform: AWS::Serverless-2016-10-31
-Description: hello-world
+Description: hello
 Parameters:
   Stage: {Type: String, Default: dev, AllowedValues: [dev, prod]}
 Globals:
@@ -28,7 +28,7 @@ Outputs:
 
 const BUILT: &str = r"AWSTemplateFormatVersion: '2010-09-09'
 Transform: AWS::Serverless-2016-10-31
-Description: hello-world
+Description: hello
 Parameters:
   Stage:
     Type: String
@@ -75,7 +75,7 @@ Outputs:
 
 const PACKAGED: &str = r"AWSTemplateFormatVersion: '2010-09-09'
 Transform: AWS::Serverless-2016-10-31
-Description: hello-world
+Description: hello
 Parameters:
   Stage:
     Type: String
