@@ -73,11 +73,7 @@ pub trait Stacks: Send + Sync {
     /// `ListStackResources` of an ARN: all pages, also the resources that are deleted or were never created.
     async fn resources(&self, stack: &str) -> Result<Vec<StackResource>, CallError>;
 
-    /// `DescribeStackEvents` of an ARN, the newest first, until the event with this id or `limit` events.
-    async fn events(
-        &self,
-        stack: &str,
-        until: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<StackEvent>, CallError>;
+    /// `DescribeStackEvents` of an ARN: the events of the last operation with this `ClientRequestToken`, the newest
+    /// first. It reads no further than the beginning of the operation; at most 2,000 events.
+    async fn events(&self, stack: &str, token: &str) -> Result<Vec<StackEvent>, CallError>;
 }

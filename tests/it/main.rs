@@ -12,4 +12,5 @@ mod crds;
 mod docs;
 mod e2e;
 mod generated;
+mod packaging;
 mod process;

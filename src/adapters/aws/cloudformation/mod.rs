@@ -15,7 +15,7 @@ use aws_sdk_cloudformation::types::{ChangeSetType, TemplateStage};
 pub(super) use self::{clients::CloudFormationClients, stacks::CloudFormationStacks};
 use self::{
     convert::{present, text},
-    stacks::{PAGES, none_if_missing, too_long},
+    stacks::{EVENT_PAGES, PAGES, none_if_missing, too_long},
 };
 use crate::{
     domain::workload::cloud_formation::{
@@ -279,16 +279,11 @@ impl Stacks for CloudFormationStacks {
         Err(too_long(&call))
     }
 
-    async fn events(
-        &self,
-        stack: &str,
-        until: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<StackEvent>, CallError> {
+    async fn events(&self, stack: &str, token: &str) -> Result<Vec<StackEvent>, CallError> {
         let call = self.read("cloudformation:DescribeStackEvents", stack);
         let mut events = Vec::new();
         let mut next = None;
-        for _ in 0..PAGES {
+        for _ in 0..EVENT_PAGES {
             let request = self
                 .clients
                 .reads
@@ -298,16 +293,18 @@ impl Stacks for CloudFormationStacks {
                 .send();
             let answer = self.made(&call, request).await?;
             for event in answer.stack_events.unwrap_or_default() {
-                if events.len() >= limit || (until.is_some() && event.event_id() == until) {
+                if event.client_request_token() == Some(token) {
+                    events.push(convert::event(&call, event)?);
+                } else if !events.is_empty() {
+                    // A stack has one operation at a time, so this is of the one before.
                     return Ok(events);
                 }
-                events.push(convert::event(&call, event)?);
             }
             next = text(answer.next_token);
-            if next.is_none() || events.len() >= limit {
-                return Ok(events);
+            if next.is_none() {
+                break;
             }
         }
-        Err(too_long(&call))
+        Ok(events)
     }
 }

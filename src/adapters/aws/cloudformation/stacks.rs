@@ -17,9 +17,12 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// The most pages that are read. A page of `DescribeChangeSet` or `DescribeStackEvents` has up to 100 entries,
-/// and a stack at most 500 resources.
+/// The most pages that are read. A page of `DescribeChangeSet` or `ListStackResources` has up to 100 entries, and a
+/// stack at most 500 resources.
 pub(super) const PAGES: usize = 50;
+
+/// The most pages of `DescribeStackEvents`, of 100 events each: more than an operation on the largest stack has.
+pub(super) const EVENT_PAGES: usize = 20;
 
 /// CloudFormation in one account and region.
 pub struct CloudFormationStacks {

@@ -18,9 +18,6 @@ use crate::{
     ports::{CallError, CallErrorKind, stacks::Stacks},
 };
 
-/// How many events of a stack are read at most: more than an operation on the largest stack has.
-const EVENTS: usize = 2_000;
-
 impl Shell for CloudFormation {
     async fn read(
         context: &Context,
@@ -43,9 +40,7 @@ impl Shell for CloudFormation {
                 FoundWhat::ChangeSet(name.clone(), found.map(Box::new))
             }
             What::Events { stack, token } => {
-                let mut events = stacks.events(stack, None, EVENTS).await?;
-                events.retain(|event| event.token.as_ref() == Some(token));
-                FoundWhat::Events(token.clone(), events)
+                FoundWhat::Events(token.clone(), stacks.events(stack, token).await?)
             }
             What::Resources(id) => FoundWhat::Resources(stacks.resources(id).await?),
         };

@@ -114,7 +114,12 @@ pub fn push_files(scene: &Scene<'_>, files: &[(&str, &str)]) -> PipelineId {
 
 /// A pipeline whose job `infra` has these files.
 pub fn push_bytes(scene: &Scene<'_>, files: &[(&str, &[u8])]) -> PipelineId {
-    let job = JobSpec::new("infra", "package").ends(JobEnd::uploads(zip(files)));
+    push_archive(scene, zip(files))
+}
+
+/// A pipeline whose job `infra` has this archive.
+pub fn push_archive(scene: &Scene<'_>, archive: Vec<u8>) -> PipelineId {
+    let job = JobSpec::new("infra", "package").ends(JobEnd::uploads(archive));
     run_pipeline(scene, vec![job])
 }
 

@@ -9,9 +9,13 @@ use super::fixture::{
     checked, deployment, described, nothing_written, outputs, push_bytes, push_files, spec,
     template, wait_no_change_sets,
 };
-use crate::e2e::{
-    check_kinds::Page,
-    scene::{Scene, assert_contains},
+use crate::{
+    e2e::{
+        check_kinds::Page,
+        run,
+        scene::{Scene, assert_contains},
+    },
+    packaging,
 };
 
 const BUILT: &str = include_str!("sam/built.yaml");
@@ -168,6 +172,52 @@ fn nested_templates_and_archives_are_packaged_too() {
     scene.delivered(2);
     answers(&scene, "Parent", None, "v1");
     answers(&scene, "Child", None, "v2");
+}
+
+/// The applications of the SAM CLI, each with those of its functions that need nothing but Python. The emulator does not
+/// transform nested templates, so one application is missing.
+const APPLICATIONS: [(&str, &[&str]); 12] = [
+    ("api", &["Hello"]),
+    ("custom", &[]),
+    ("foreach", &["AlphaFn", "BetaFn", "OneSame", "TwoSame"]),
+    ("http", &["Fn"]),
+    ("include", &["Fn"]),
+    ("layer", &["Fn"]),
+    ("misc", &["Fn", "Zip", "Skip"]),
+    ("plain", &["Fn"]),
+    ("queue", &[]),
+    ("shared", &["Read", "Write"]),
+    ("steps", &["Step"]),
+    ("table", &["Fn"]),
+];
+
+#[test]
+fn applications_of_the_sam_cli_are_delivered_and_answer() {
+    let scene = Scene::new("stk-apps");
+    let mut wanted = application(&scene, TEMPLATE);
+    let first = wanted["spec"]["components"][0].clone();
+    let components = APPLICATIONS.map(|(app, _)| {
+        let mut component = first.clone();
+        component["name"] = json!(app);
+        let stack = &mut component["cloudFormation"];
+        stack["stackName"] = json!(format!("{}-{app}", name(&scene)));
+        stack["template"] = json!(format!("{app}/{TEMPLATE}"));
+        component
+    });
+    wanted["spec"]["components"] = json!(components);
+    push_archive(&scene, packaging::APPLICATIONS.to_vec());
+    scene.apply(&wanted);
+    scene.delivered(1);
+    for (app, functions) in APPLICATIONS {
+        let stack = format!("{}-{app}", name(&scene));
+        for function in functions {
+            let describe = client(&scene, "dev").describe_stack_resource();
+            let describe = describe.stack_name(&stack).logical_resource_id(*function);
+            let found = run(describe.send()).unwrap().stack_resource_detail;
+            let function = found.unwrap().physical_resource_id.unwrap();
+            scene.answers("dev", &function, None, "v1");
+        }
+    }
 }
 
 /// Asserts that the Release of these files fails with that message, before anything is written to CloudFormation.

@@ -9,7 +9,7 @@ use sluice_lab::{
 };
 
 use super::{
-    story::{DEPLOYMENT, Demo, NAMESPACE, ensure, typed},
+    story::{DEPLOYMENT, Demo, NAMESPACE, ensure, plan_of},
     tell::{say, shown, verified},
 };
 
@@ -135,14 +135,11 @@ fn wait_at_gate(demo: &Demo, expected: &str) -> Result<Value, LabError> {
 
 /// Shows the plan in the status of prod's Target.
 fn show_plan(demo: &Demo) -> Result<(), LabError> {
-    let template = "--output=go-template={{range .items}}{{if eq .spec.stage \"prod\"}}{{range \
-                    .status.plan.changes}}{{.action}} {{.resource}}{{with .field}}: {{.}}{{end}}{{\"\\n\"}}{{end}}{{end}}{{end}}";
-    let args = ["get", "stgt", "--namespace", NAMESPACE, template];
-    let text = demo.lab.kube.kubectl_text(User::Approver, &args)?;
-    ensure(text.contains("code"), || {
-        format!("the plan should have a change of code, but is {text}")
+    let (command, plan) = plan_of(demo, NAMESPACE, "prod")?;
+    ensure(plan.contains("code"), || {
+        format!("the plan should have a change of code, but is {plan}")
     })?;
-    shown(&typed(&args), &text);
+    shown(&command, &plan);
     Ok(())
 }
 

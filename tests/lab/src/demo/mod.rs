@@ -3,6 +3,7 @@
 //! It succeeds only if every expectation holds. An error names the expected and the actual state, with the
 //! end of the controller's log.
 
+mod application;
 mod approve;
 mod canary;
 mod close;
@@ -26,7 +27,7 @@ pub const CHECKOUT: &str = include_str!("checkout.yaml");
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, and takes less than two minutes.
 Sluice delivers v1 and v2 of a function to dev and then to prod. It rolls back v3, which fails its check, v4,
 which sets off an alarm, and a site with a broken function. The controller is killed during v5. People approve
-v6 and v7 for prod.";
+v6 and v7 for prod, and the stack of a SAM application.";
 
 /// Runs the demo, with data and logs in `dir`.
 pub fn demo(dir: &Path) -> Result<(), LabError> {
@@ -74,7 +75,10 @@ fn run_steps(demo: &mut Demo) -> Result<(), LabError> {
     );
     approve::with_manual_job(demo)?;
 
-    tell::step("10  Figures");
+    tell::step("10  A SAM application: from sam build in GitLab to stacks in dev and prod");
+    application::deliver(demo)?;
+
+    tell::step("11  Figures");
     close::print_figures(demo)
 }
 

@@ -9,7 +9,7 @@ use sluice_lab::{
 };
 
 use super::{
-    CHECKOUT,
+    CHECKOUT, application,
     story::{Demo, LIMIT, NAMESPACE},
     tell::{block, say, step, verified},
     together,
@@ -22,7 +22,9 @@ pub fn start_lab(dir: &Path) -> Result<Demo, LabError> {
     );
     let lab = Lab::start(&LabOptions {
         dir: dir.to_owned(),
-        namespaces: [NAMESPACE, together::NAME].map(str::to_owned).to_vec(),
+        namespaces: [NAMESPACE, together::NAME, application::NAME]
+            .map(str::to_owned)
+            .to_vec(),
         progress: say,
         ..Default::default()
     })?;

@@ -95,22 +95,40 @@ impl Demo {
         what: &str,
         done: impl Fn(&Value) -> Result<(), String>,
     ) -> Result<Value, LabError> {
+        let found = |object: &Value| done(object).map(|()| object.clone());
+        self.follow_in(NAMESPACE, DEPLOYMENT, what, found)
+    }
+
+    /// [`Demo::follow`] of a Deployment with the name of its namespace.
+    pub fn follow_of<T>(
+        &self,
+        name: &str,
+        what: &str,
+        done: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<T, LabError> {
+        self.follow_in(name, name, what, done)
+    }
+
+    fn follow_in<T>(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        done: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<T, LabError> {
         say(&format!("waiting until {what}"));
         let mut last = String::new();
         self.lab.wait_for(what, LIMIT, || {
-            let object = self
-                .lab
-                .get_json("deployment", Some(NAMESPACE), DEPLOYMENT)
-                .map_err(|e| e.to_string())?;
-            let status = &object["status"];
-            let summary = status["summary"].as_str().unwrap_or_default();
+            let object = self.lab.get_json("deployment", Some(namespace), name);
+            let object = object.map_err(|e| e.to_string())?;
+            let summary = object["status"]["summary"].as_str().unwrap_or_default();
             if !summary.is_empty() && summary != last {
                 summary.clone_into(&mut last);
                 // The step that runs the command that approves prints it.
                 let line = summary.split(". To approve: ").next().unwrap_or(summary);
-                say(&format!("  {DEPLOYMENT}: {line}"));
+                say(&format!("  {name}: {line}"));
             }
-            done(&object).map(|()| object)
+            done(&object)
         })
     }
 
@@ -254,6 +272,18 @@ impl Demo {
         block(&format!("Status:{status}"));
         Ok(())
     }
+}
+
+/// Prints the plan of the stage `STAGE`.
+const PLAN: &str = "--output=go-template={{range .items}}{{if eq .spec.stage \"STAGE\"}}{{range .status.plan.changes}}\
+                    {{.action}} {{.resource}}{{with .field}}: {{.}}{{end}}{{\"\\n\"}}{{end}}{{end}}{{end}}";
+
+/// The command that shows the plan of a stage's Target, and the plan.
+pub fn plan_of(demo: &Demo, namespace: &str, stage: &str) -> Result<(String, String), LabError> {
+    let output = PLAN.replace("STAGE", stage);
+    let args = ["get", "stgt", "--namespace", namespace, &output];
+    let text = demo.lab.kube.kubectl_text(User::Approver, &args)?;
+    Ok((typed(&args), text))
 }
 
 /// A kubectl command as it is typed in a shell.

@@ -9,7 +9,7 @@ use sluice_lab::{
 };
 
 use super::{
-    story::{Demo, LIMIT, ensure, in_words},
+    story::{Demo, ensure, in_words},
     tell::{say, verified},
 };
 
@@ -29,17 +29,24 @@ pub fn roll_back_together(demo: &Demo) -> Result<(), LabError> {
     let bucket = demo.lab.site_bucket("dev")?;
     demo.lab.apply(&MANIFEST.replace("BUCKET", bucket))?;
     push(demo, &team, "r1", &package("r1"));
-    follow(demo, "r1 is live", |object| {
-        (object["status"]["live"] == "dev=r1").then_some(())
-    })?;
+    demo.follow_of(
+        NAME,
+        "r1 is live",
+        |object| match object["status"]["live"].as_str() {
+            Some("dev=r1") => Ok(()),
+            other => Err(format!("live is {other:?}")),
+        },
+    )?;
     let before = demo.lab.files("dev", PREFIX)?;
     verified(format!("s3://{bucket}/{PREFIX} has {}", listed(&before)));
 
     let mark = demo.lab.aws.mark();
     push(demo, &team, "r2", &fails_behind_alias());
-    let object = follow(demo, "r2 is rolled back", |object| {
-        let ready = condition_of(object, "Ready")?;
-        (ready["reason"] == "RolledBack").then(|| object.clone())
+    let object = demo.follow_of(NAME, "r2 is rolled back", |object| {
+        match condition_of(object, "Ready") {
+            Some(ready) if ready["reason"] == "RolledBack" => Ok(object.clone()),
+            other => Err(format!("Ready is {other:?}")),
+        }
     })?;
     let message = condition_of(&object, "Ready").map(|ready| ready["message"].to_string());
     let message = message.unwrap_or_default();
@@ -115,25 +122,6 @@ fn fails_behind_alias() -> Vec<u8> {
          served = context.invoked_function_arn.endswith(':live')\n    \
          return {'statusCode': 500 if served else 200, 'version': 'r2'}\n",
     )
-}
-
-fn follow<T>(
-    demo: &Demo,
-    what: &str,
-    done: impl Fn(&serde_json::Value) -> Option<T>,
-) -> Result<T, LabError> {
-    say(&format!("waiting until {what}"));
-    let mut last = String::new();
-    demo.lab.wait_for(what, LIMIT, || {
-        let object = demo.lab.get_json("deployment", Some(NAME), NAME);
-        let object = object.map_err(|e| e.to_string())?;
-        let summary = object["status"]["summary"].as_str().unwrap_or_default();
-        if !summary.is_empty() && summary != last {
-            summary.clone_into(&mut last);
-            say(&format!("  {NAME}: {summary}"));
-        }
-        done(&object).ok_or_else(|| object["status"].to_string())
-    })
 }
 
 fn listed(files: &Files) -> String {
