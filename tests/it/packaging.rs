@@ -24,7 +24,7 @@ const CORPUS: &[u8] = include_bytes!("packaging/translator-input.zip");
 pub const APPLICATIONS: &[u8] = include_bytes!("packaging/applications.zip");
 
 /// The inputs whose text is not the same after that, each with the reason.
-const DIFFERENT: [(&str, &str); 10] = [
+const DIFFERENT: [(&str, &str); 11] = [
     (
         "error_function_codeuri_unresolved_token.yaml",
         "a comment refers to S3",
@@ -61,6 +61,10 @@ const DIFFERENT: [(&str, &str); 10] = [
     (
         "resource_with_invalid_type.yaml",
         "the type of the resource is invalid",
+    ),
+    (
+        "unsupported_resources.yaml",
+        "the types of its resources are unknown",
     ),
 ];
 

@@ -24,7 +24,8 @@ pub struct CloudFormation {
     #[schemars(length(min = 1, max = 63))]
     pub artifact: String,
     /// Path of the template in the zip, such as `infra/template.yaml`. Omit it if the artifact is the
-    /// template itself. The template is passed on as it is, without substitution.
+    /// template itself. What it refers to by local paths, such as `CodeUri: ./src`, is packaged; the rest is
+    /// passed on as it is, without substitution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub template: Option<String>,

@@ -423,6 +423,19 @@ fn stale_not_found_leaves_no_change_set_behind() {
 }
 
 #[test]
+fn executed_change_set_goes_from_the_record_without_a_call() {
+    let mut aws = FakeAws::new();
+    let first = release(&mut aws, 1, "Queue: slow");
+    assert_eq!(aws.deliver_as(first), Step::Succeeded);
+    let stack = aws.stacks.stacks.get_mut(NAME).expect("a stack");
+    stack.change_sets.clear();
+    assert_eq!(aws.status.proposals.len(), 1);
+    aws.collect(&Needed::default());
+    assert_eq!(aws.status.proposals, Vec::new());
+    assert!(!aws.log.contains("DeleteChangeSet"), "{}", aws.log);
+}
+
+#[test]
 fn obstacles_are_found_before_anything_is_created() {
     let mut aws = FakeAws::new();
     let outcome = |aws: &mut FakeAws, stack: DesiredStack| match aws.plan(&release_of(1, stack)) {

@@ -268,13 +268,16 @@ pub fn withdraw(proposal: &Proposal, owner: &Owner, observed: &Observed) -> Next
     {
         return Next::Ready;
     }
+    // AWS removes a change set that it has executed, or keeps it as history.
+    if stack.is_some_and(|stack| is_of(stack.change_set.as_deref(), &proposal.name)) {
+        return Next::Ready;
+    }
     let Some(found) = observed.change_set(name, &proposal.name) else {
         return Next::Read(read(name, What::ChangeSet(proposal.name.clone())));
     };
     if found.is_some_and(is_change_set_pending) {
         return Next::Wait(waits::for_change_set(name));
     }
-    // AWS keeps what was executed as history.
     if found.is_some_and(|found| found.execution.starts_with("EXECUTE_")) {
         return Next::Ready;
     }

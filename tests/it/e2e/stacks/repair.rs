@@ -121,7 +121,7 @@ fn restore_skips_the_resources_that_the_spec_names() {
 
 #[test]
 fn release_continues_the_failed_rollback_of_another_tool() {
-    let (scene, _, _) = running_fragile("stk-continue-plan");
+    let (scene, _, _) = running_fragile("stk-resumed");
     fail_externally(&scene);
     repair(&scene);
     let mark = scene.environment.lab.aws.mark();
