@@ -3,6 +3,7 @@
 use sluice_lab::{
     error::LabError,
     gitlab::{JobEnd, JobSpec, zip},
+    kube::User,
     lab::HUB_REGION,
     runtime,
 };
@@ -17,7 +18,7 @@ const MANIFEST: &str = include_str!("application.yaml");
 pub const NAME: &str = "hello";
 /// The manual job of the pipeline.
 const JOB: &str = "approve-prod";
-const TEMPLATE: &str = r#"Transform: AWS::Serverless-2016-10-31
+const TEMPLATE: &str = "Transform: AWS::Serverless-2016-10-31
 Parameters:
   Stage: {Type: String}
 Resources:
@@ -30,7 +31,7 @@ Resources:
       Runtime: python3.13
       AutoPublishAlias: live
       Environment: {Variables: {STAGE: !Ref Stage}}
-"#;
+";
 const CODE: &str = "import os
 def handler(event, context):
     return {'version': 'v1', 'stage': os.environ['STAGE']}
@@ -61,7 +62,7 @@ pub fn deliver(demo: &Demo) -> Result<(), LabError> {
         }
     })?;
     expect_answer(demo, "dev")?;
-    let (command, plan) = plan_of(demo, NAME, "prod")?;
+    let (command, plan) = plan_of(demo, User::Admin, (NAME, "prod"))?;
     ensure(plan.contains("HelloFunction"), || {
         format!("the plan should have the resources of the stack, but is {plan}")
     })?;

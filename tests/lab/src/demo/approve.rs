@@ -135,7 +135,7 @@ fn wait_at_gate(demo: &Demo, expected: &str) -> Result<Value, LabError> {
 
 /// Shows the plan in the status of prod's Target.
 fn show_plan(demo: &Demo) -> Result<(), LabError> {
-    let (command, plan) = plan_of(demo, NAMESPACE, "prod")?;
+    let (command, plan) = plan_of(demo, User::Approver, (NAMESPACE, "prod"))?;
     ensure(plan.contains("code"), || {
         format!("the plan should have a change of code, but is {plan}")
     })?;

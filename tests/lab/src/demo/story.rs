@@ -279,10 +279,14 @@ const PLAN: &str = "--output=go-template={{range .items}}{{if eq .spec.stage \"S
                     {{.action}} {{.resource}}{{with .field}}: {{.}}{{end}}{{\"\\n\"}}{{end}}{{end}}{{end}}";
 
 /// The command that shows the plan of a stage's Target, and the plan.
-pub fn plan_of(demo: &Demo, namespace: &str, stage: &str) -> Result<(String, String), LabError> {
+pub fn plan_of(
+    demo: &Demo,
+    user: User,
+    (namespace, stage): (&str, &str),
+) -> Result<(String, String), LabError> {
     let output = PLAN.replace("STAGE", stage);
     let args = ["get", "stgt", "--namespace", namespace, &output];
-    let text = demo.lab.kube.kubectl_text(User::Approver, &args)?;
+    let text = demo.lab.kube.kubectl_text(user, &args)?;
     Ok((typed(&args), text))
 }
 
