@@ -173,14 +173,15 @@ impl Archive {
         let mut tape = self.tape(run.start, run.end).await?;
         let mut digests = Vec::with_capacity(run.files.len());
         for (path, packed) in run.files {
-            let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
-            let mut hasher = Hasher::default();
-            while let Some(piece) = unpacking.next(&mut tape).await? {
-                hasher.update(&piece);
-            }
-            digests.push((path.to_owned(), hasher.finish()));
+            digests.push((path.to_owned(), digest_on(&mut tape, path, packed).await?));
         }
         Ok(digests)
+    }
+
+    /// The digest of a file.
+    pub async fn digest(&self, path: &str, packed: &Packed) -> Result<Sha256, CallError> {
+        let mut tape = self.tape(packed.start, packed.end).await?;
+        digest_on(&mut tape, path, packed).await
     }
 
     /// The error for files that have changed since they were hashed.
@@ -209,4 +210,14 @@ impl Archive {
         let what = format!("{} ({})", self.origin, self.uri());
         CallError::new("unpack", what, CallErrorKind::Invalid, problem.to_string())
     }
+}
+
+/// The digest of the file that comes next on the tape.
+async fn digest_on(tape: &mut Tape, path: &str, packed: &Packed) -> Result<Sha256, CallError> {
+    let mut unpacking = Unpacking::begin(path, packed, tape).await?;
+    let mut hasher = Hasher::default();
+    while let Some(piece) = unpacking.next(tape).await? {
+        hasher.update(&piece);
+    }
+    Ok(hasher.finish())
 }

@@ -2,8 +2,8 @@
 //! bucket, where CloudFormation reads it.
 //!
 //! Packages are kept under the digest of their files as `packages/assets/<digest>.zip`, and files under the digest of
-//! their bytes, there or as `templates/files/<digest>.<extension>`. So every Release with the same content refers to the same object, and a
-//! Release that changes nothing of a function leaves its template as it is.
+//! their bytes, there or as `templates/files/<digest>.<extension>`. So every Release with the same content refers to
+//! the same object, and a Release that changes nothing of a function leaves its template as it is.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ impl Assets<'_> {
         let (at, form) = &key;
         let location = match form {
             Form::Template => self.template(at, depth).await,
-            Form::File => self.file(FILES_PREFIX, at).await,
+            Form::File => self.text(at).await,
             Form::Zip | Form::Bundle => self.package(at, *form).await,
         };
         let location = location.map_err(|error| CallError {
@@ -133,28 +133,29 @@ impl Assets<'_> {
         if let Some(file) = file
             && (form == Form::Bundle || self.archive.begins_with(at, &file.packed, ZIP).await?)
         {
-            return self.file(ASSETS_PREFIX, at).await;
+            return self.file(ASSETS_PREFIX, at, file).await;
         }
         let (digest, body) = package(self.archive, self.entries, at).await?;
         let key = format!("{ASSETS_PREFIX}/{digest}.zip");
         self.keep(key, digest, body).await
     }
 
+    /// A file that CloudFormation, or the service of the resource, reads as it is.
+    async fn text(&self, at: &str) -> Result<Location, CallError> {
+        let file = self.archive.find(self.entries, at)?;
+        self.file(FILES_PREFIX, at, file).await
+    }
+
     /// A file as it is.
-    async fn file(&self, prefix: &str, at: &str) -> Result<Location, CallError> {
-        let entry = self.archive.find(self.entries, at)?;
-        if entry.packed.size > PACKAGE_SIZE {
+    async fn file(&self, prefix: &str, at: &str, file: &ZipEntry) -> Result<Location, CallError> {
+        if file.packed.size > PACKAGE_SIZE {
             return Err(self.archive.unfit(format!(
                 "it has {} bytes, more than the limit of {PACKAGE_SIZE}",
-                entry.packed.size
+                file.packed.size
             )));
         }
-        let path = at.to_owned();
-        let digests = self.archive.digests([(&path, &entry.packed)]).await?;
-        let Some(digest) = digests.get(at).copied() else {
-            return Err(self.archive.changed());
-        };
-        let body = self.archive.file(at, entry.packed, digest);
+        let digest = self.archive.digest(at, &file.packed).await?;
+        let body = self.archive.file(at, file.packed, digest);
         let key = format!("{prefix}/{digest}{}", extension(at));
         self.keep(key, digest, body).await
     }
