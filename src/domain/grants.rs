@@ -76,6 +76,8 @@ pub enum Resource<'a> {
     Stack(&'a str),
     /// A stack (its name or ARN) that is changed with this service role (its ARN).
     StackWithRole(&'a str, &'a str),
+    /// A stack (its name or ARN) whose files are published through the CDK bootstrap with this qualifier.
+    StackWithBootstrap(&'a str, &'a str),
     /// A Systems Manager parameter (its name, perhaps with a version or label) that a template uses.
     Parameter(&'a str),
 }
@@ -98,6 +100,13 @@ impl fmt::Display for Resource<'_> {
                     role_name(role)
                 )
             }
+            Self::StackWithBootstrap(stack, qualifier) => {
+                write!(
+                    f,
+                    "stack {} with the CDK qualifier {qualifier}",
+                    stack_name(stack)
+                )
+            }
             Self::Parameter(name) => write!(f, "parameter {name}"),
         }
     }
@@ -117,6 +126,11 @@ pub fn stack_name(stack: &str) -> &str {
 /// The names of the parameters that AWS publishes for every account begin so. No other parameter may.
 const PUBLIC_PARAMETERS: &str = "/aws/";
 
+/// The name of the parameter that has the version of a CDK bootstrap, which templates of CDK check.
+pub fn version_parameter(qualifier: &str) -> String {
+    format!("/cdk-bootstrap/{qualifier}/version")
+}
+
 /// The permissions of one grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Allowed {
@@ -132,6 +146,8 @@ pub struct Allowed {
     pub stack_roles: Vec<String>,
     /// Patterns of the names of Systems Manager parameters that templates may use.
     pub parameters: Vec<String>,
+    /// Qualifiers of CDK bootstraps.
+    pub cdk_qualifiers: Vec<String>,
     /// Whether existing, unmanaged functions may be adopted.
     pub may_adopt: bool,
 }
@@ -146,6 +162,7 @@ impl Permissions {
             stacks: grant.stacks.clone(),
             stack_roles: grant.stack_roles.clone(),
             parameters: grant.parameters.clone(),
+            cdk_qualifiers: grant.cdk_qualifiers.clone(),
             may_adopt: grant.may_adopt,
         };
         let grants = account
@@ -223,9 +240,16 @@ impl Allowed {
             Resource::StackWithRole(stack, role) => {
                 any(&self.stacks, stack_name(stack)) && any(&self.stack_roles, role_name(role))
             }
+            Resource::StackWithBootstrap(stack, qualifier) => {
+                any(&self.stacks, stack_name(stack))
+                    && self.cdk_qualifiers.iter().any(|it| it == qualifier)
+            }
             Resource::Parameter(parameter) => {
                 let name = parameter.split(':').next().unwrap_or_default();
-                name.starts_with(PUBLIC_PARAMETERS) || any(&self.parameters, name)
+                let is_version = |qualifier: &String| name == version_parameter(qualifier);
+                name.starts_with(PUBLIC_PARAMETERS)
+                    || any(&self.parameters, name)
+                    || self.cdk_qualifiers.iter().any(is_version)
             }
         }
     }

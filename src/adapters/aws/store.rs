@@ -127,6 +127,7 @@ impl Store for S3Store {
             .key(key)
             .expected_bucket_owner(&self.owner)
             .set_metadata(Some(metadata.clone().into_iter().collect()))
+            .set_if_none_match(self.only_new())
             .checksum_algorithm(CHECKSUM)
             .body(bytes.into())
             .send();

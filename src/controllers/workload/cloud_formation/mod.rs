@@ -1,5 +1,7 @@
 //! The shell of CloudFormation stacks.
 
+mod assembly;
+mod asset_bucket;
 mod assets;
 mod kept;
 mod templates;

@@ -12,7 +12,9 @@ use crate::{
         reason::Reason,
         substitution::Variables,
         workload::{
-            cloud_formation::{self, DesiredStack, ParameterValue, Settings, TemplateFile, What},
+            cloud_formation::{
+                self, DesiredStack, ParameterValue, Settings, TemplateAt, TemplateFile, What,
+            },
             kinds,
         },
     },
@@ -26,7 +28,7 @@ fn stack(aws: &mut FakeAws, text: &str) -> DesiredStack {
         location: want("infra", "x", 128).package,
         sha256: code(text),
         size: text.len() as u64,
-        path: None,
+        at: TemplateAt::Whole,
         origin: "artifact infra".into(),
     };
     aws.stacks.sources.insert(source.id(), text.into());

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::stack::{ParameterValue, Settings};
+use serde::Serialize;
+
+use super::{
+    assembly::Bootstrap,
+    stack::{ParameterValue, Settings},
+};
 use crate::{
     api::v1alpha1::{Allow, Capability, CloudFormation as Spec, StoreLocation},
     domain::{
@@ -46,16 +51,48 @@ pub struct TemplateFile {
     pub sha256: Sha256,
     /// Size of the artifact, in bytes.
     pub size: u64,
-    /// Path of the template in the artifact; `None` if the artifact is the template.
-    pub path: Option<String>,
+    /// Where the artifact has it.
+    pub at: TemplateAt,
     /// Its name in messages: the field, the artifact and its job.
     pub origin: String,
+}
+
+/// Where an artifact has a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum TemplateAt {
+    /// The artifact is the template.
+    Whole,
+    /// A file in the archive, by its path.
+    File(String),
+    /// The template of a stack in a cloud assembly.
+    Assembly(StackInAssembly),
+}
+
+/// A stack in a cloud assembly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StackInAssembly {
+    /// Folder of the assembly in the archive, without a slash at its end.
+    pub assembly: String,
+    /// The stack, as the assembly or `cdk list` calls it.
+    pub stack: String,
+    /// The bootstrap through which its files are published.
+    pub bootstrap: Bootstrap,
 }
 
 impl TemplateFile {
     /// A key that identifies the template's bytes.
     pub fn id(&self) -> Sha256 {
-        Sha256::of_json(&(self.sha256, &self.path))
+        Sha256::of_json(&(self.sha256, &self.at))
+    }
+
+    /// What reading it needs, for this stack.
+    pub fn grant<'a>(&'a self, stack: &'a str) -> Resource<'a> {
+        match &self.at {
+            TemplateAt::Whole | TemplateAt::File(_) => Resource::Stack(stack),
+            TemplateAt::Assembly(it) => {
+                Resource::StackWithBootstrap(stack, &it.bootstrap.qualifier)
+            }
+        }
     }
 }
 
@@ -84,6 +121,11 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
         found.push(refused);
     }
     let source = found.keep(source(stack, scope));
+    if let (Some(name), Some(source)) = (&stack_name, &source)
+        && let Err(refused) = scope.granted("cdk.qualifier", source.grant(name))
+    {
+        found.push(refused);
+    }
     let parameters = over.map(|over| &over.parameters);
     let parameters = scope.merged("parameters", &stack.parameters, parameters, found);
     let deferred = parameters.as_ref().map(deferred).unwrap_or_default();
@@ -152,22 +194,43 @@ fn source(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateFile, Invalid> {
     let problem = artifact_problem(stack, artifact.pinned.archive.is_some(), None);
     let artifact = scope.within("artifact", artifact, problem)?;
     let size = artifact.pinned.size.unsigned_abs();
-    if stack.template.is_none() && size > limits::TEMPLATE {
+    let at = template_at(stack, scope)?;
+    if at == TemplateAt::Whole && size > limits::TEMPLATE {
         return Err(scope.invalid("artifact", too_large(size)));
     }
     let mut artifacts = scope.template_artifacts.iter();
     let job = artifacts.find(|one| one.name == stack.artifact);
     let job = job.map_or_else(String::new, |it| format!(" of job {}", it.job.name));
-    let path = stack.template.as_deref();
-    let file = path.map_or_else(String::new, |path| format!("{path} in "));
+    let file = match &at {
+        TemplateAt::Whole => String::new(),
+        TemplateAt::File(path) => format!("{path} in "),
+        TemplateAt::Assembly(it) => format!("stack {} of {} in ", it.stack, it.assembly),
+    };
     let field = format!("spec.components[{}].{}", scope.component.name, scope.field);
     Ok(TemplateFile {
         location: artifact.pinned.location.clone(),
         sha256: artifact.sha256,
         size,
-        path: path.map(str::to_owned),
+        at,
         origin: format!("{file}artifact {}{job} for {field}", stack.artifact),
     })
+}
+
+fn template_at(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateAt, Invalid> {
+    let Some(cdk) = &stack.cdk else {
+        let path = stack.template.clone();
+        return Ok(path.map_or(TemplateAt::Whole, TemplateAt::File));
+    };
+    let assembly = cdk.assembly.trim_start_matches("./").trim_end_matches('/');
+    Ok(TemplateAt::Assembly(StackInAssembly {
+        assembly: assembly.to_owned(),
+        stack: scope.expand("cdk.stack", &cdk.stack)?,
+        bootstrap: Bootstrap {
+            account_id: scope.target.account_id.clone(),
+            region: scope.target.region.clone(),
+            qualifier: cdk.qualifier.clone(),
+        },
+    }))
 }
 
 /// The message for a template that is too large.
@@ -180,16 +243,21 @@ pub fn too_large(size: u64) -> String {
 
 /// Why the artifact is unsuitable. `problem` says why it is not a valid archive.
 pub fn artifact_problem(stack: &Spec, is_archive: bool, problem: Option<&str>) -> Option<String> {
-    match (&stack.template, is_archive) {
+    let (field, path) = match (&stack.template, &stack.cdk) {
+        (_, Some(cdk)) => ("cdk", Some(&cdk.assembly)),
+        (path, None) => ("template", path.as_ref()),
+    };
+    match (path, is_archive) {
         (Some(path), false) => {
             let why = problem.unwrap_or("it is not a zip archive");
             Some(format!(
-                "{path} can't be found in it: {why}; omit template if the artifact is the template itself"
+                "{path} can't be found in it: {why}; omit {field} if the artifact is the template itself"
             ))
         }
-        (None, true) => {
-            Some("it is a zip archive: set template to the path of the template in it".to_owned())
-        }
+        (None, true) => Some(
+            "it is a zip archive: set template to the path of the template in it, or cdk to a stack of the assembly in it"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

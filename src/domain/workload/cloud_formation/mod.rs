@@ -8,6 +8,7 @@
 //! - A stack is changed or deleted only if its tags name this Deployment as the owner.
 
 mod action;
+mod assembly;
 mod begin;
 mod changes;
 mod deletion;
@@ -53,7 +54,10 @@ use crate::{
 
 pub use self::{
     action::{Action, ChangeSetToCreate, Reply, TemplateText},
-    desired::{DesiredStack, TemplateFile, too_large},
+    assembly::{
+        AssemblyStack, AssetForm, Bootstrap, FileAsset, Manifest, file_assets, in_assembly, select,
+    },
+    desired::{DesiredStack, StackInAssembly, TemplateAt, TemplateFile, too_large},
     digests::TemplateDigests,
     observed::{Found, FoundWhat, Observed, Read, Source, What},
     packaging::{Form, LocalPath, Location, Packaging, resolve},
@@ -298,7 +302,14 @@ impl Kind for CloudFormation {
     }
 
     fn read_grant(read: &Read) -> Resource<'_> {
-        Resource::Stack(&read.stack)
+        match &read.what {
+            What::Source(file) => file.grant(&read.stack),
+            What::Stack
+            | What::Template(_)
+            | What::ChangeSet(_)
+            | What::Events { .. }
+            | What::Resources(_) => Resource::Stack(&read.stack),
+        }
     }
 
     fn action_grants<'a>(action: &'a Action, resource: &'a str) -> Vec<Resource<'a>> {
