@@ -2,6 +2,7 @@
 
 mod allow;
 mod approval;
+mod cdk;
 mod drift;
 mod emulator;
 mod failures;

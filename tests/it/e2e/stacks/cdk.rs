@@ -1,0 +1,280 @@
+//! Stacks of CDK apps: published, delivered and invoked.
+//!
+//! `cdk/` has what `cdk synth` of aws-cdk-lib 2.276.0 (Apache-2.0) left of an app with a function.
+
+use serde_json::{Value, json};
+use sluice::domain::digest::Sha256;
+use sluice_lab::{aws::Calls, lab::HUB_REGION};
+
+use super::fixture::{
+    checked, deployment, nothing_written, outputs, push_files, spec, template, wait_no_change_sets,
+};
+use crate::e2e::{
+    check_kinds::Page,
+    run,
+    scene::{Scene, assert_contains},
+};
+
+const MANIFEST: &str = include_str!("cdk/manifest.json");
+const ASSETS: &str = include_str!("cdk/HelloCdk.assets.json");
+const TEMPLATE: &str = include_str!("cdk/HelloCdk.template.json");
+/// The digests of the template and of the function's code in the fixture.
+const TEMPLATE_ID: &str = "32cf81a21c63a8bb9c809079a5d6c26f3a9565383985a9cc4663812724ea7550";
+const CODE_ID: &str = "89bc3effb68cbbe81fa59d8c4c25fa34db73395bcffa98eeb3489644a8ca943a";
+
+/// An assembly as `cdk synth` writes it for an account, with functions of one version.
+struct Assembly {
+    manifest: String,
+    assets: String,
+    template: String,
+    code: String,
+    code_id: String,
+}
+
+impl Assembly {
+    /// The assembly for the account dev, whose function answers with this version.
+    fn of(scene: &Scene<'_>, version: &str) -> Self {
+        let account = scene.environment.lab.account_id("dev").unwrap();
+        let code = format!("def handler(event, context):\n    return {{'version': '{version}'}}\n");
+        let code_id = Sha256::of(code.as_bytes()).to_string();
+        let here = |text: &str| {
+            text.replace("000000000000", account)
+                .replace("us-east-1", HUB_REGION)
+                .replace(CODE_ID, &code_id)
+        };
+        // A version of a function has another logical id for each code.
+        let template = here(TEMPLATE).replace("5cfd749ae74ee7272a9a51f90368fdee", &code_id[..32]);
+        let template_id = Sha256::of(template.as_bytes()).to_string();
+        Self {
+            manifest: here(MANIFEST).replace(TEMPLATE_ID, &template_id),
+            assets: here(ASSETS).replace(TEMPLATE_ID, &template_id),
+            template,
+            code,
+            code_id,
+        }
+    }
+
+    /// The key of the function's code in the bucket of the bootstrap.
+    fn key(&self) -> String {
+        format!("{}.zip", self.code_id)
+    }
+
+    /// A pipeline that has synthesized it.
+    fn push(&self, scene: &Scene<'_>) {
+        let code = format!("cdk.out/asset.{}/app.py", self.code_id);
+        push_files(
+            scene,
+            &[
+                ("cdk.out/manifest.json", &self.manifest),
+                ("cdk.out/HelloCdk.assets.json", &self.assets),
+                ("cdk.out/HelloCdk.template.json", &self.template),
+                (&code, &self.code),
+                ("cdk.out/tree.json", "{}"),
+            ],
+        );
+    }
+}
+
+/// A Deployment of the stack to dev.
+fn wanted(scene: &Scene<'_>) -> Value {
+    let mut wanted = deployment(scene, &["dev"]);
+    let stack = spec(&mut wanted);
+    stack.as_object_mut().unwrap().remove("template");
+    stack["cdk"] = json!({"stack": "HelloCdk"});
+    stack["capabilities"] = json!(["CAPABILITY_IAM"]);
+    wanted
+}
+
+/// The bucket of the bootstrap in dev.
+fn bucket(scene: &Scene<'_>) -> String {
+    let account = scene.environment.lab.account_id("dev").unwrap();
+    format!("cdk-hnb659fds-assets-{account}-{HUB_REGION}")
+}
+
+/// The objects that were written to the bucket of the bootstrap since that mark.
+fn published(scene: &Scene<'_>, mark: usize) -> Calls {
+    let bucket = bucket(scene);
+    let calls = scene.environment.lab.aws.calls_since(mark);
+    let calls = calls.of_service("s3").writes();
+    calls.only(|call| call.resource.contains(&bucket))
+}
+
+/// Asserts that the function answers with that version.
+#[track_caller]
+fn answers(scene: &Scene<'_>, version: &str) {
+    let arn = outputs(scene, "dev").remove("FnArn").expect("the output");
+    let function = arn.rsplit(':').next().expect("a name");
+    scene.answers("dev", function, Some("live"), version);
+}
+
+/// Puts an object into the bucket of the bootstrap, as another tool would.
+fn put(scene: &Scene<'_>, key: &str, bytes: Vec<u8>) {
+    let lab = &scene.environment.lab;
+    let account = lab.account_id("dev").unwrap();
+    let s3 = aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(&lab.aws.sdk_config(account, HUB_REGION))
+            .force_path_style(true)
+            .build(),
+    );
+    let put = s3.put_object().bucket(bucket(scene)).key(key);
+    run(put.body(bytes.into()).send()).expect("the object");
+}
+
+#[test]
+fn stack_of_an_assembly_is_published_and_updated() {
+    let scene = Scene::new("stk-cdk");
+    let mark = scene.environment.lab.aws.mark();
+    let first = Assembly::of(&scene, "cdk-v1");
+    first.push(&scene);
+    scene.apply(&wanted(&scene));
+    scene.delivered(1);
+    answers(&scene, "cdk-v1");
+    assert_eq!(template(&scene, "dev"), first.template, "byte for byte");
+    assert_eq!(published(&scene, mark).names(), ["s3:PutObject"]);
+
+    let second = Assembly::of(&scene, "cdk-v2");
+    second.push(&scene);
+    scene.delivered(2);
+    answers(&scene, "cdk-v2");
+    wait_no_change_sets(&scene, "dev");
+
+    let mark = scene.environment.lab.aws.mark();
+    second.push(&scene);
+    scene.delivered(3);
+    nothing_written(&scene, mark);
+    assert_eq!(published(&scene, mark).names(), Vec::<String>::new());
+}
+
+#[test]
+fn failed_check_brings_the_former_assembly_back() {
+    let scene = Scene::new("stk-cdk-check");
+    let page = Page::open(200);
+    let mut checked = checked(&scene, &page);
+    checked["spec"]["components"] = wanted(&scene)["spec"]["components"].clone();
+    let first = Assembly::of(&scene, "check-v1");
+    first.push(&scene);
+    scene.apply(&checked);
+    scene.delivered(1);
+
+    page.answers(503);
+    Assembly::of(&scene, "check-v2").push(&scene);
+    scene.stalled(
+        "RolledBack",
+        &["r2 was rolled back, r1 serves", "answered 503"],
+    );
+    assert_eq!(template(&scene, "dev"), first.template);
+    answers(&scene, "check-v1");
+}
+
+#[test]
+fn file_that_cdk_deploy_published_is_used() {
+    let scene = Scene::new("stk-cdk-shared");
+    let assembly = Assembly::of(&scene, "shared");
+    put(
+        &scene,
+        &assembly.key(),
+        sluice_lab::gitlab::zip(&[("app.py", assembly.code.as_bytes())]),
+    );
+    let mark = scene.environment.lab.aws.mark();
+    assembly.push(&scene);
+    scene.apply(&wanted(&scene));
+    scene.delivered(1);
+    answers(&scene, "shared");
+    assert_eq!(published(&scene, mark).names(), Vec::<String>::new());
+}
+
+#[test]
+fn file_with_other_content_is_neither_used_nor_replaced() {
+    let scene = Scene::new("stk-cdk-other");
+    let assembly = Assembly::of(&scene, "other");
+    put(
+        &scene,
+        &assembly.key(),
+        sluice_lab::gitlab::zip(&[("app.py", b"def handler(event, context): steal()")]),
+    );
+    let mark = scene.environment.lab.aws.mark();
+    assembly.push(&scene);
+    scene.apply(&wanted(&scene));
+    scene.stalled(
+        "PreflightFailed",
+        &[&assembly.code_id, "exists and has other content", "AssetHashType.OUTPUT"],
+    );
+    nothing_written(&scene, mark);
+    assert_eq!(published(&scene, mark).names(), Vec::<String>::new());
+}
+
+/// Asserts that the Release of this assembly, as edited, is refused before anything is written.
+#[track_caller]
+fn refused(namespace: &str, edit: impl FnOnce(&mut Assembly, &mut Value), parts: &[&str]) {
+    let scene = Scene::new(namespace);
+    let mark = scene.environment.lab.aws.mark();
+    let mut assembly = Assembly::of(&scene, namespace);
+    let mut wanted = wanted(&scene);
+    edit(&mut assembly, spec(&mut wanted));
+    assembly.push(&scene);
+    scene.apply(&wanted);
+    scene.stalled("PreflightFailed", parts);
+    nothing_written(&scene, mark);
+    assert_eq!(published(&scene, mark).names(), Vec::<String>::new());
+}
+
+#[test]
+fn unknown_stack_is_reported_with_those_that_exist() {
+    refused(
+        "stk-cdk-unknown",
+        |_, stack| stack["cdk"]["stack"] = json!("Prod/HelloCdk"),
+        &["has no stack Prod/HelloCdk; it has HelloCdk"],
+    );
+}
+
+#[test]
+fn stack_of_another_account_is_refused() {
+    refused(
+        "stk-cdk-account",
+        |assembly, _| {
+            let environment = format!("/{HUB_REGION}\"");
+            assembly.manifest = assembly.manifest.replacen(&environment, "/us-east-1\"", 1);
+        },
+        &["was synthesized for aws://", "us-east-1", "$(stage.name)"],
+    );
+}
+
+#[test]
+fn bucket_of_another_bootstrap_is_refused() {
+    refused(
+        "stk-cdk-bucket",
+        |assembly, _| assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket"),
+        &["goes to bucket my-bucket", "only to cdk-hnb659fds-assets"],
+    );
+}
+
+#[test]
+fn template_that_was_changed_after_its_synthesis_is_refused() {
+    refused(
+        "stk-cdk-changed",
+        |assembly, _| assembly.template = assembly.template.replace("live", "alive"),
+        &["HelloCdk.template.json was changed after cdk synth"],
+    );
+}
+
+#[test]
+fn missing_file_is_reported_with_its_path() {
+    refused(
+        "stk-cdk-missing",
+        |assembly, _| assembly.assets = assembly.assets.replace("asset.", "absent."),
+        &["it has no file below \"cdk.out/absent."],
+    );
+}
+
+#[test]
+fn qualifier_needs_a_grant() {
+    let scene = Scene::new("stk-cdk-grant");
+    let mark = scene.environment.lab.aws.mark();
+    Assembly::of(&scene, "grant").push(&scene);
+    let mut wanted = wanted(&scene);
+    spec(&mut wanted)["cdk"]["qualifier"] = json!("team1");
+    scene.apply(&wanted);
+    let found = scene.stalled("PreflightFailed", &["with the CDK qualifier team1"]);
+    assert_contains(&format!("{found:?}"), &["cdk.qualifier"]);
+    nothing_written(&scene, mark);
+}
