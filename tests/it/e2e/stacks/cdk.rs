@@ -129,7 +129,7 @@ fn stack_of_an_assembly_is_published_and_updated() {
     scene.delivered(1);
     answers(&scene, "cdk-v1");
     assert_eq!(template(&scene, "dev"), first.template, "byte for byte");
-    assert_eq!(published(&scene, mark, &first), ["PutObject"]);
+    assert_eq!(published(&scene, mark, &first), ["s3:PutObject"]);
 
     let second = Assembly::of(&scene, "cdk-v2");
     second.push(&scene);
