@@ -7,6 +7,7 @@ mod drift;
 mod emulator;
 mod failures;
 mod fixture;
+mod iam;
 mod obstacles;
 mod removal;
 mod repair;

@@ -284,7 +284,9 @@ def make_web_identity_role(iam, account):
 def make_hub_user():
     iam = client("iam", HUB)
     iam.create_user(UserName=USER)
-    roles = [arn(account["id"], f"role/{DEPLOYER}") for account in ASK["accounts"]]
+    # `sluice` is the role that the templates of docs/aws make.
+    names = (DEPLOYER, "sluice")
+    roles = [arn(account["id"], f"role/{name}") for account in ASK["accounts"] for name in names]
     iam.put_user_policy(
         UserName=USER,
         PolicyName=USER,
