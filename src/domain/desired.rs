@@ -175,13 +175,9 @@ pub fn examine(
     let traffic = found.keep(Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
         Invalid::new(format!("spec.stages[{}].rollout.{field}", stage.name), why)
     }));
-    let dependencies: Vec<(&str, &[String])> = template
-        .components
-        .iter()
-        .map(|component| (component.name.as_str(), component.depends_on.as_slice()))
-        .collect();
+    let dependencies = Dependencies::of(release, &variables);
     let levels = found.keep(
-        levels(&dependencies)
+        levels(&dependencies.all(&template.components))
             .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string())),
     );
     let levels = levels.unwrap_or_else(|| vec![0; template.components.len()]);
@@ -192,6 +188,7 @@ pub fn examine(
         owner,
         permissions,
         variables: &variables,
+        dependencies: &dependencies,
     };
     let components = base.components(&levels, &mut found);
     // Checks of the stage may use the outputs of all components.
@@ -218,6 +215,46 @@ pub fn examine(
     }
 }
 
+/// What the components depend on: by `dependsOn`, and by what they are made of.
+struct Dependencies<'a>(BTreeMap<&'a str, OfComponent>);
+
+#[derive(Default)]
+struct OfComponent {
+    /// All of them.
+    all: Vec<String>,
+    /// Those that the component needs by what it is made of.
+    needs: Vec<String>,
+}
+
+impl<'a> Dependencies<'a> {
+    fn of(release: &'a ReleaseSpec, variables: &Variables) -> Self {
+        let components = &release.template.components;
+        let of_component = |one: &'a Component| {
+            let others = components.iter().filter(|other| other.name != one.name);
+            let needed =
+                others.filter(|other| spec::needs(one, other, &release.artifacts, variables));
+            let needs: Vec<String> = needed.map(|other| other.name.clone()).collect();
+            let all = one.depends_on.iter().chain(&needs).cloned().collect();
+            (one.name.as_str(), OfComponent { all, needs })
+        };
+        Self(components.iter().map(of_component).collect())
+    }
+
+    /// The components in the order of the template, with their dependencies.
+    fn all(&self, components: &'a [Component]) -> Vec<(&str, &[String])> {
+        let names = components.iter().map(|it| it.name.as_str());
+        names.map(|name| (name, self.direct(name))).collect()
+    }
+
+    fn direct(&self, component: &str) -> &[String] {
+        self.0.get(component).map_or(&[], |it| &it.all)
+    }
+
+    fn needs(&self, component: &str) -> &[String] {
+        self.0.get(component).map_or(&[], |it| &it.needs)
+    }
+}
+
 /// The common input for all components of a Target.
 struct BaseScope<'a> {
     release: &'a ReleaseSpec,
@@ -226,6 +263,7 @@ struct BaseScope<'a> {
     owner: &'a Owner,
     permissions: &'a Permissions,
     variables: &'a Variables,
+    dependencies: &'a Dependencies<'a>,
 }
 
 impl BaseScope<'_> {
@@ -244,6 +282,7 @@ impl BaseScope<'_> {
                 field: spec::field(component).unwrap_or_default(),
                 component,
                 stage: self.stage,
+                needs: self.dependencies.needs(&component.name),
                 template_artifacts: &template.artifacts,
                 artifacts: &self.release.artifacts,
                 target: self.target,
@@ -281,11 +320,11 @@ impl BaseScope<'_> {
     ) -> Variables {
         let all = &self.release.template.components;
         let mut reached: BTreeSet<&str> = BTreeSet::new();
-        let mut next: Vec<&str> = component.depends_on.iter().map(String::as_str).collect();
+        let direct = |name: &str| self.dependencies.direct(name).iter().map(String::as_str);
+        let mut next: Vec<&str> = direct(&component.name).collect();
         while let Some(name) = next.pop() {
             if reached.insert(name) {
-                let of_name = all.iter().filter(|other| other.name == name);
-                next.extend(of_name.flat_map(|it| it.depends_on.iter().map(String::as_str)));
+                next.extend(direct(name));
             }
         }
         let mut variables = self.variables.clone();

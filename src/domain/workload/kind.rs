@@ -31,14 +31,14 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
+        OwnedObjects, PinnedArtifact, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
-        substitution::{OutputRef, Outputs},
+        substitution::{OutputRef, Outputs, Variables},
     },
 };
 
@@ -73,6 +73,17 @@ pub trait Kind: Sized + 'static {
 
     /// The name of the artifact that the component is made from.
     fn artifact(spec: &Self::Spec) -> &str;
+
+    /// The folder of the cloud assembly in its artifact that the component is made from.
+    fn assembly(_: &Self::Spec) -> Option<&str> {
+        None
+    }
+
+    /// Whether `one` needs that `other` serves first, although its spec does not say so. The variables are those of a
+    /// Target.
+    fn needs(_one: &Self::Spec, _other: &Self::Spec, _: &[PinnedArtifact], _: &Variables) -> bool {
+        false
+    }
 
     /// Why the artifact's content is unsuitable. `problem` says why it is not a valid archive.
     fn artifact_problem(

@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub component: &'a Component,
     /// The stage of the Target.
     pub stage: &'a Stage,
+    /// The names of the components that this one needs by what it is made of, whether or not `dependsOn` says so.
+    pub needs: &'a [String],
     /// The artifacts in the template.
     pub template_artifacts: &'a [Artifact],
     /// The artifacts that the Release pinned.

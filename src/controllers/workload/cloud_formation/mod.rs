@@ -7,6 +7,7 @@ mod kept;
 mod templates;
 mod text;
 
+pub use self::assembly::read_assembly;
 use super::Shell;
 use crate::{
     controllers::{access::Access, context::Context},

@@ -2,7 +2,7 @@
 
 mod repair;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{super::*, fake_aws::*, fake_stacks::FakeStack};
 use crate::{
@@ -42,6 +42,7 @@ fn stack(aws: &mut FakeAws, text: &str) -> DesiredStack {
             ..Settings::default()
         },
         deferred: BTreeMap::new(),
+        imports: BTreeSet::new(),
         allow: Allow::default(),
         resources_to_skip: Vec::new(),
         imports_existing: false,

@@ -1,21 +1,23 @@
 //! A component that is a stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::{
-    assembly::Bootstrap,
+    assembly::{Bootstrap, select},
     stack::{ParameterValue, Settings},
 };
 use crate::{
-    api::v1alpha1::{Allow, Capability, CloudFormation as Spec, StoreLocation},
+    api::v1alpha1::{
+        Allow, AssemblyStack, Capability, Cdk, CloudFormation as Spec, PinnedArtifact, StoreLocation,
+    },
     domain::{
         digest::Sha256,
         grants::Resource,
         invalid::{Invalid, Problems},
         limits,
-        substitution::{Outputs, Template},
+        substitution::{OutputRef, Outputs, Template, Variables},
         workload::scope::{Scope, deferred, take_known, texts},
     },
 };
@@ -34,6 +36,9 @@ pub struct DesiredStack {
     pub settings: Settings,
     /// Parameters that need an output of another component.
     pub deferred: BTreeMap<String, Template>,
+    /// The exports of other components' stacks that the template may import, as the output [`EXPORTS`], until they are
+    /// known.
+    pub imports: BTreeSet<OutputRef>,
     /// The resources that a change may replace or delete.
     pub allow: Allow,
     /// The resources that a continued rollback may skip.
@@ -73,8 +78,8 @@ pub enum TemplateAt {
 pub struct StackInAssembly {
     /// Folder of the assembly in the archive, without a slash at its end.
     pub assembly: String,
-    /// The stack, as the assembly or `cdk list` calls it.
-    pub stack: String,
+    /// The stack.
+    pub stack: AssemblyStack,
     /// The bootstrap through which its files are published.
     pub bootstrap: Bootstrap,
 }
@@ -96,7 +101,16 @@ impl TemplateFile {
     }
 }
 
+/// The output that stands for all exports of a stack: it is known once the stack serves, or does not change. No
+/// template can have an output of this name.
+pub const EXPORTS: &str = "*";
+
 impl DesiredStack {
+    /// Whether it waits for outputs or exports of other components.
+    pub fn waits_for_others(&self) -> bool {
+        !self.deferred.is_empty() || !self.imports.is_empty()
+    }
+
     /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
@@ -104,6 +118,7 @@ impl DesiredStack {
         let known = take_known(&mut resolved.deferred, outputs);
         let known = known.map(|(name, value)| (name, ParameterValue::Value(value)));
         resolved.settings.parameters.extend(known);
+        resolved.imports.retain(|it| outputs.get(it).is_none());
         resolved
     }
 }
@@ -169,6 +184,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
             notifications: notifications?,
         },
         deferred,
+        imports: scope.needs.iter().map(exports).collect(),
         allow: stack.allow.clone(),
         resources_to_skip: stack.rollback.resources_to_skip.clone(),
         imports_existing: stack.import_existing_resources,
@@ -204,7 +220,7 @@ fn source(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateFile, Invalid> {
     let file = match &at {
         TemplateAt::Whole => String::new(),
         TemplateAt::File(path) => format!("{path} in "),
-        TemplateAt::Assembly(it) => format!("stack {} of {} in ", it.stack, it.assembly),
+        TemplateAt::Assembly(it) => format!("stack {} of {} in ", it.stack.name, it.assembly),
     };
     let field = format!("spec.components[{}].{}", scope.component.name, scope.field);
     Ok(TemplateFile {
@@ -221,16 +237,75 @@ fn template_at(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateAt, Invalid> {
         let path = stack.template.clone();
         return Ok(path.map_or(TemplateAt::Whole, TemplateAt::File));
     };
-    let assembly = cdk.assembly.trim_start_matches("./").trim_end_matches('/');
+    let name = scope.expand("cdk.stack", &cdk.stack)?;
+    let artifact = scope.artifact(&stack.artifact)?;
+    let found = stack_in(cdk, &name, artifact.pinned);
+    let found = found.map_err(|why| scope.invalid("cdk.stack", why))?;
+    let bootstrap = Bootstrap {
+        account_id: scope.target.account_id.clone(),
+        region: scope.target.region.clone(),
+        qualifier: cdk.qualifier.clone(),
+    };
+    let found = scope.within("cdk.stack", found, bootstrap.refusal(found))?;
     Ok(TemplateAt::Assembly(StackInAssembly {
-        assembly: assembly.to_owned(),
-        stack: scope.expand("cdk.stack", &cdk.stack)?,
-        bootstrap: Bootstrap {
-            account_id: scope.target.account_id.clone(),
-            region: scope.target.region.clone(),
-            qualifier: cdk.qualifier.clone(),
-        },
+        assembly: folder(cdk).to_owned(),
+        stack: found.clone(),
+        bootstrap,
     }))
+}
+
+/// The folder of the assembly, without a slash at its end.
+pub fn folder(cdk: &Cdk) -> &str {
+    cdk.assembly.trim_start_matches("./").trim_end_matches('/')
+}
+
+/// The stack with this name in the assembly.
+fn stack_in<'a>(
+    cdk: &Cdk,
+    name: &str,
+    artifact: &'a PinnedArtifact,
+) -> Result<&'a AssemblyStack, String> {
+    let folder = folder(cdk);
+    let mut assemblies = artifact.assemblies.iter();
+    match assemblies.find(|it| it.folder == folder) {
+        Some(assembly) => select(&assembly.stacks, name),
+        None => Err(format!("the Release was made without the assembly {folder}")),
+    }
+}
+
+/// Whether `one` is a stack that depends on the stack `other` in their common assembly.
+pub fn needs(
+    one: &Spec,
+    other: &Spec,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> bool {
+    let (Some(cdk), Some(of_other)) = (&one.cdk, &other.cdk) else {
+        return false;
+    };
+    if one.artifact != other.artifact || folder(cdk) != folder(of_other) {
+        return false;
+    }
+    let mut artifacts = artifacts.iter();
+    let Some(artifact) = artifacts.find(|it| it.name == one.artifact) else {
+        return false;
+    };
+    let found = |cdk: &Cdk| {
+        let name = variables.expand(&cdk.stack).ok()?;
+        stack_in(cdk, &name, artifact).ok()
+    };
+    match (found(cdk), found(of_other)) {
+        (Some(one), Some(other)) => one.depends_on.contains(&other.name),
+        _ => false,
+    }
+}
+
+/// The exports of the stack of this component.
+fn exports(component: &String) -> OutputRef {
+    OutputRef {
+        component: component.clone(),
+        output: EXPORTS.to_owned(),
+    }
 }
 
 /// The message for a template that is too large.

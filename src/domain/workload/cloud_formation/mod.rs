@@ -42,20 +42,20 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, CloudFormation as Spec, Component, ComponentStatus, Difference, Intent,
-        InventoryItem, Proposal, ReleaseRef, Restored, RunStatus, TargetSpec,
+        InventoryItem, PinnedArtifact, Proposal, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
-        substitution::{OutputRef, Outputs, Template},
+        substitution::{OutputRef, Outputs, Template, Variables},
     },
 };
 
 pub use self::{
     action::{Action, ChangeSetToCreate, Reply, TemplateText},
     assembly::{
-        AssemblyStack, AssetForm, Bootstrap, FileAsset, Manifest, file_assets, in_assembly, select,
+        AssetForm, Bootstrap, FileAsset, Manifest, file_assets,
     },
     desired::{DesiredStack, StackInAssembly, TemplateAt, TemplateFile, too_large},
     digests::TemplateDigests,
@@ -95,6 +95,19 @@ impl Kind for CloudFormation {
         &spec.artifact
     }
 
+    fn assembly(spec: &Spec) -> Option<&str> {
+        spec.cdk.as_ref().map(desired::folder)
+    }
+
+    fn needs(
+        one: &Spec,
+        other: &Spec,
+        artifacts: &[PinnedArtifact],
+        variables: &Variables,
+    ) -> bool {
+        desired::needs(one, other, artifacts, variables)
+    }
+
     fn artifact_problem(
         spec: &Spec,
         archive: Option<&ArchiveSummary>,
@@ -120,10 +133,8 @@ impl Kind for CloudFormation {
     }
 
     fn needed_outputs(want: &DesiredStack) -> Vec<&OutputRef> {
-        want.deferred
-            .values()
-            .flat_map(Template::references)
-            .collect()
+        let of_parameters = want.deferred.values().flat_map(Template::references);
+        of_parameters.chain(&want.imports).collect()
     }
 
     fn resolve(want: &DesiredStack, outputs: &Outputs) -> DesiredStack {
@@ -243,9 +254,13 @@ impl Kind for CloudFormation {
         view: ViewOf<'_, Self>,
     ) -> BTreeMap<String, String> {
         let stack = view.observed.stack(&want.stack_name).flatten();
-        let mut outputs = stack.map_or_else(BTreeMap::new, |stack| stack.outputs.clone());
-        outputs.retain(|name, _| names.contains(name));
-        outputs
+        let Some(stack) = stack else {
+            return BTreeMap::new();
+        };
+        let exports = stack.change_set.as_ref().unwrap_or(&stack.id);
+        let exports = (desired::EXPORTS.to_owned(), exports.clone());
+        let outputs = stack.outputs.clone().into_iter().chain([exports]);
+        outputs.filter(|(name, _)| names.contains(name)).collect()
     }
 
     fn restores(then: &StackSnapshot) -> String {

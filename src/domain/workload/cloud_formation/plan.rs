@@ -29,11 +29,11 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
     });
     let live = Sha256::of_json(&live);
     let wanted = digest(want, view);
-    if !want.deferred.is_empty() {
+    if want.waits_for_others() {
         let changes = deferred(want, stack.is_some());
         let verb = if stack.is_some() { "update" } else { "create" };
         return Part {
-            summary: format!("{component}: will {verb} stack {name} once outputs are known"),
+            summary: format!("{component}: will {verb} stack {name} once outputs of other components are known"),
             changes,
             wanted,
             live,
@@ -67,19 +67,23 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
     }
 }
 
-/// What is known of the changes while a parameter needs an output of another component.
+/// What is known of the changes while the stack waits for outputs or exports of other components.
 fn deferred(want: &DesiredStack, exists: bool) -> Vec<PlannedChange> {
     let action = if exists { "Update" } else { "Create" };
-    let parameters = want.deferred.iter().map(|(name, template)| {
-        let field = format!("parameters.{name}");
-        let values = (None, Some(template.to_string()));
+    let of = |field: &str, value: String| {
+        let values = (None, Some(value));
         change(
             &want.component,
             action,
             &want.stack_name,
-            Some(&field),
+            Some(field),
             values,
         )
-    });
-    parameters.collect()
+    };
+    let parameters = want.deferred.iter();
+    let parameters =
+        parameters.map(|(name, template)| of(&format!("parameters.{name}"), template.to_string()));
+    let imports = want.imports.iter();
+    let imports = imports.map(|it| of("imports", format!("exports of component {}", it.component)));
+    parameters.chain(imports).collect()
 }

@@ -30,7 +30,7 @@ pub fn proposal(
 ) -> Option<Proposal> {
     let observed = view.observed;
     let name = &want.stack_name;
-    if !want.deferred.is_empty() || !live_reads(name, observed).is_empty() {
+    if want.waits_for_others() || !live_reads(name, observed).is_empty() {
         return None;
     }
     if unchanged(want, left(want, view), view).is_some() {

@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use sluice::domain::digest::Sha256;
 use sluice_lab::{gitlab::zip, lab::HUB_REGION};
 
-use super::fixture::{
-    checked, deployment, nothing_written, outputs, push_files, spec, template, wait_no_change_sets,
+use super::{
+    emulator::parameter,
+    fixture::{
+        checked, deployment, nothing_written, outputs, push_files, spec, template,
+        wait_no_change_sets,
+    },
 };
 use crate::e2e::{
     check_kinds::Page,
@@ -222,7 +226,10 @@ fn unknown_stack_is_reported_with_those_that_exist() {
     refused(
         "stk-cdk-unknown",
         |_, stack| stack["cdk"]["stack"] = json!("Prod/HelloCdk"),
-        &["has no stack Prod/HelloCdk; it has HelloCdk"],
+        &[
+            "cloudFormation.cdk.stack",
+            "has no stack Prod/HelloCdk; it has HelloCdk",
+        ],
     );
 }
 
@@ -263,6 +270,101 @@ fn missing_file_is_reported_with_its_path() {
         |assembly, _| assembly.assets = assembly.assets.replace("asset.", "absent."),
         &["it has no file below \"cdk.out/absent."],
     );
+}
+
+#[test]
+fn manifest_of_a_later_schema_is_refused() {
+    let scene = Scene::new("stk-cdk-schema");
+    let mut assembly = Assembly::of(&scene, "schema");
+    assembly.manifest = assembly.manifest.replacen("\"55.0.0\"", "\"99.0.0\"", 1);
+    assembly.push(&scene);
+    scene.apply(&wanted(&scene));
+    scene.stalled(
+        "InvalidArtifact",
+        &["cdk.out/manifest.json", "99.0.0", "update Sluice"],
+    );
+    assert!(scene.releases().is_empty());
+}
+
+/// An assembly of two stacks, of which `Api` imports what `Data` exports, with these texts.
+fn two_stacks(scene: &Scene<'_>, data: &str, api: &str, second_export: bool) {
+    let stack = |name: &str, dependencies: Value| {
+        json!({
+            "type": "aws:cloudformation:stack",
+            "environment": "aws://unknown-account/unknown-region",
+            "properties": {"templateFile": format!("{name}.template.json")},
+            "dependencies": dependencies,
+            "displayName": name,
+        })
+    };
+    let manifest = json!({
+        "version": "55.0.0",
+        "artifacts": {"Data": stack("Data", json!([])), "Api": stack("Api", json!(["Data"]))},
+    });
+    let parameter = |value: Value| {
+        json!({"Type": "AWS::SSM::Parameter", "Properties": {
+            "Name": {"Fn::Sub": "${AWS::StackName}-setting"}, "Type": "String", "Value": value,
+        }})
+    };
+    let export = |name: &str| format!("{}:{name}", scene.team.namespace);
+    let mut outputs = json!({
+        "One": {"Value": {"Ref": "Setting"}, "Export": {"Name": export("One")}},
+    });
+    let mut imported = vec![json!(api), json!({"Fn::ImportValue": export("One")})];
+    if second_export {
+        outputs["Two"] = json!({"Value": data, "Export": {"Name": export("Two")}});
+        imported.push(json!({"Fn::ImportValue": export("Two")}));
+    }
+    let of_data = json!({"Resources": {"Setting": parameter(json!(data))}, "Outputs": outputs});
+    let of_api = parameter(json!({"Fn::Join": [" ", imported]}));
+    let of_api = json!({"Resources": {"Setting": of_api}});
+    push_files(
+        scene,
+        &[
+            ("cdk.out/manifest.json", &manifest.to_string()),
+            ("cdk.out/Data.template.json", &of_data.to_string()),
+            ("cdk.out/Api.template.json", &of_api.to_string()),
+        ],
+    );
+}
+
+#[test]
+fn stack_that_imports_from_another_one_follows_it() {
+    let scene = Scene::new("stk-imports");
+    let mut wanted = wanted(&scene);
+    let api = wanted["spec"]["components"][0].clone();
+    let component = |name: &str, stack: &str| {
+        let mut component = api.clone();
+        component["name"] = json!(name);
+        component["cloudFormation"]["stackName"] = json!(format!("lab-stk-imports-{name}"));
+        component["cloudFormation"]["cdk"]["stack"] = json!(stack);
+        component
+    };
+    wanted["spec"]["components"] = json!([component("api", "Api"), component("data", "Data")]);
+    let value = || parameter(&scene, "dev", "api-setting").expect("the parameter");
+    two_stacks(&scene, "d1", "a1", false);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    assert_eq!(value(), "a1 lab-stk-imports-data-setting");
+    let deferred = |revision: i64| {
+        let run = scene.run_in_dev();
+        assert_eq!(run.release.revision, revision);
+        let mut components = run.components.into_iter();
+        components.find(|it| it.name == "api").expect("api").deferred
+    };
+    assert!(deferred(1));
+
+    // A new export exists only after the first stack has changed.
+    two_stacks(&scene, "d2", "a2", true);
+    scene.delivered(2);
+    assert_eq!(value(), "a2 lab-stk-imports-data-setting d2");
+    assert!(deferred(2));
+
+    // The plan is complete again if the other stack does not change.
+    two_stacks(&scene, "d2", "a3", true);
+    scene.delivered(3);
+    assert_eq!(value(), "a3 lab-stk-imports-data-setting d2");
+    assert!(!deferred(3));
 }
 
 #[test]

@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use super::manifest::AssemblyStack;
-use crate::domain::workload::scope::partition;
+use crate::{api::v1alpha1::AssemblyStack, domain::workload::scope::partition};
 
 /// The bootstrap resources of CDK in one account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -55,7 +54,7 @@ impl Bootstrap {
             .strip_prefix("aws://")
             .and_then(|rest| rest.split_once('/'))
         else {
-            let name = &stack.display_name;
+            let name = &stack.name;
             return Some(format!(
                 "stack {name} has the environment {environment:?}: only aws://<account>/<region> is supported"
             ));
@@ -68,7 +67,7 @@ impl Bootstrap {
         Some(format!(
             "stack {} was synthesized for {environment}, and the target is aws://{}/{}: choose the stack of the target, \
              for example by $(stage.name) in its name, or leave env out of the stack's properties",
-            stack.display_name, self.account_id, self.region
+            stack.name, self.account_id, self.region
         ))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{bootstrap::Bootstrap, manifest::AssemblyStack, path::in_assembly};
+use super::{bootstrap::Bootstrap, path::in_assembly};
 
 /// S3's limit of the length of a key, in bytes.
 const KEY: usize = 1024;
@@ -67,12 +67,12 @@ struct Destination {
     assume_role_arn: Option<String>,
 }
 
-/// The file assets in an asset manifest of this stack, whose assembly has this folder. Fails unless each of them goes to
-/// the bucket of the bootstrap.
+/// The file assets in the asset manifest at this path, in the assembly with this folder. Fails unless each of them goes
+/// to the bucket of the bootstrap.
 pub fn file_assets(
     text: &[u8],
     assembly: &str,
-    stack: &AssemblyStack,
+    path: &str,
     bootstrap: &Bootstrap,
 ) -> Result<Vec<FileAsset>, String> {
     let manifest: AssetManifest = serde_json::from_slice(text)
@@ -83,6 +83,7 @@ pub fn file_assets(
              image, and refer to it by its digest, as in DockerImageCode.fromEcr(repository, {{tagOrDigest: \"sha256:…\"}})"
         ));
     }
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut assets = Vec::new();
     for (id, File { source, destinations }) in manifest.files {
         let Some(path) = source.path else {
@@ -90,7 +91,7 @@ pub fn file_assets(
                 "a command makes the asset {id} when it is published, and Sluice runs none: let cdk synth bundle it"
             ));
         };
-        let path = in_assembly(assembly, &stack.folder, &path)?;
+        let path = in_assembly(assembly, folder, &path)?;
         for destination in destinations.into_values() {
             assets.push(FileAsset {
                 key: key(&id, &destination, bootstrap)?,

@@ -9,10 +9,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::path::in_assembly;
-use crate::domain::outcome::shorten;
+use crate::{api::v1alpha1::AssemblyStack, domain::outcome::shorten};
 
 /// The newest version of the schema that is known.
 const NEWEST: u64 = 55;
+
+/// The limits of a Release: characters of names and paths, manifests of assets and dependencies of a stack.
+const NAME: usize = 512;
+const PATH: usize = 1024;
+const MANIFESTS: usize = 16;
+const DEPENDENCIES: usize = 200;
 
 /// Types of artifacts.
 const STACK: &str = "aws:cloudformation:stack";
@@ -61,25 +67,6 @@ struct Missing {
     key: String,
 }
 
-/// A stack of an assembly. Paths are paths in the archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssemblyStack {
-    /// Its path in the app, as `cdk list` shows it: `Prod/Checkout`.
-    pub display_name: String,
-    /// Its id in the manifest.
-    pub id: String,
-    /// The name that CDK gives the stack in CloudFormation.
-    pub stack_name: String,
-    /// `aws://<account>/<region>`.
-    pub environment: String,
-    /// The folder of its manifest, to which the paths in its asset manifests are relative.
-    pub folder: String,
-    /// The template.
-    pub template: String,
-    /// The manifests of its assets.
-    pub asset_manifests: Vec<String>,
-}
-
 impl Manifest {
     /// Reads a manifest.
     pub fn read(text: &[u8]) -> Result<Self, String> {
@@ -123,33 +110,68 @@ impl Manifest {
             let missing = |what: &str| format!("its stack {id} has no {what}");
             let template = it.properties.template_file.as_deref();
             let template = template.ok_or_else(|| missing("templateFile"))?;
-            let name = it.properties.stack_name.as_ref().unwrap_or(id);
-            Ok(AssemblyStack {
-                display_name: it.display_name.as_ref().unwrap_or(id).clone(),
+            let manifests = self.dependencies(it, ASSETS);
+            let manifests = manifests.filter_map(|(_, it)| it.properties.file.as_deref());
+            let manifests = manifests.map(|file| in_assembly(assembly, folder, file));
+            let stack = AssemblyStack {
+                name: it.name(id),
                 id: id.clone(),
-                stack_name: name.clone(),
+                stack_name: it.properties.stack_name.as_ref().unwrap_or(id).clone(),
                 environment: it.environment.clone().ok_or_else(|| missing("environment"))?,
-                folder: folder.to_owned(),
                 template: in_assembly(assembly, folder, template)?,
-                asset_manifests: self.assets_of(it, assembly, folder)?,
-            })
+                asset_manifests: manifests.collect::<Result<_, _>>()?,
+                depends_on: self
+                    .dependencies(it, STACK)
+                    .map(|(id, it)| it.name(id))
+                    .collect(),
+            };
+            checked(stack)
         };
         stacks.map(of_stack).collect()
     }
 
-    /// The asset manifests that an artifact depends on.
-    fn assets_of(
-        &self,
-        artifact: &Artifact,
-        assembly: &str,
-        folder: &str,
-    ) -> Result<Vec<String>, String> {
+    /// The artifacts of this type that an artifact depends on.
+    fn dependencies<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+        kind: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Artifact)> {
         let names = artifact.dependencies.iter();
-        let assets = names.filter_map(|name| self.artifacts.get(name));
-        let assets = assets.filter(|it| it.kind == ASSETS);
-        let files = assets.filter_map(|it| it.properties.file.as_deref());
-        files
-            .map(|file| in_assembly(assembly, folder, file))
-            .collect()
+        let found = names.filter_map(|name| self.artifacts.get_key_value(name));
+        found.filter(move |(_, it)| it.kind == kind)
     }
+}
+
+impl Artifact {
+    /// The path in the app of the stack with this id.
+    fn name(&self, id: &str) -> String {
+        self.display_name.as_deref().unwrap_or(id).to_owned()
+    }
+}
+
+/// The stack, if a Release can hold it.
+fn checked(stack: AssemblyStack) -> Result<AssemblyStack, String> {
+    let AssemblyStack {
+        name,
+        id,
+        stack_name,
+        environment,
+        template,
+        asset_manifests,
+        depends_on,
+    } = &stack;
+    let names = [name, id, stack_name, environment];
+    let names = names.into_iter().chain(depends_on);
+    let paths = asset_manifests.iter().chain([template]);
+    let is_too_long = names.clone().any(|it| it.chars().count() > NAME)
+        || paths.clone().any(|it| it.chars().count() > PATH);
+    let has_too_many = asset_manifests.len() > MANIFESTS || depends_on.len() > DEPENDENCIES;
+    if is_too_long || has_too_many {
+        let name = shorten(name, 100);
+        return Err(format!(
+            "its stack {name} has a name of more than {NAME} characters, a path of more than {PATH}, or more than \
+             {DEPENDENCIES} dependencies"
+        ));
+    }
+    Ok(stack)
 }

@@ -15,7 +15,7 @@ mod tests;
 pub use self::{
     bootstrap::Bootstrap,
     file_assets::{AssetForm, FileAsset, file_assets},
-    manifest::{AssemblyStack, Manifest},
+    manifest::Manifest,
     path::in_assembly,
     select::select,
 };

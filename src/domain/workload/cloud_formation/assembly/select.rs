@@ -1,7 +1,6 @@
 //! The stack of an assembly that a spec names.
 
-use super::manifest::AssemblyStack;
-use crate::domain::outcome::shorten;
+use crate::{api::v1alpha1::AssemblyStack, domain::outcome::shorten};
 
 /// How many stacks a message lists.
 const LISTED: usize = 8;
@@ -10,7 +9,7 @@ const LISTED: usize = 8;
 /// CloudFormation, in this order.
 pub fn select<'a>(stacks: &'a [AssemblyStack], name: &str) -> Result<&'a AssemblyStack, String> {
     let by: [fn(&AssemblyStack) -> &str; 3] = [
-        |stack| &stack.display_name,
+        |stack| &stack.name,
         |stack| &stack.id,
         |stack| &stack.stack_name,
     ];
@@ -22,7 +21,7 @@ pub fn select<'a>(stacks: &'a [AssemblyStack], name: &str) -> Result<&'a Assembl
             (Some(one), Some(other)) => {
                 return Err(format!(
                     "{name} is the name of more than one stack of the assembly: {} and {}; set cdk.stack to one of these",
-                    one.display_name, other.display_name
+                    one.name, other.name
                 ));
             }
         }
@@ -39,7 +38,7 @@ pub fn select<'a>(stacks: &'a [AssemblyStack], name: &str) -> Result<&'a Assembl
 
 fn listed(stacks: &[AssemblyStack]) -> String {
     let names = stacks.iter().take(LISTED);
-    let names: Vec<&str> = names.map(|stack| stack.display_name.as_str()).collect();
+    let names: Vec<&str> = names.map(|stack| stack.name.as_str()).collect();
     let names = names.join(", ");
     match stacks.len().saturating_sub(LISTED) {
         0 => names,

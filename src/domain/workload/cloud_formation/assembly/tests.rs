@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::v1alpha1::AssemblyStack;
 
 fn bootstrap() -> Bootstrap {
     Bootstrap {
@@ -48,15 +49,33 @@ fn stack() -> AssemblyStack {
 #[test]
 fn stack_has_its_files_in_the_archive() {
     let expected = AssemblyStack {
-        display_name: "Api".into(),
+        name: "Api".into(),
         id: "Api".into(),
         stack_name: "Api".into(),
         environment: "aws://unknown-account/unknown-region".into(),
-        folder: "cdk.out".into(),
         template: "cdk.out/Api.template.json".into(),
         asset_manifests: vec!["cdk.out/Api.assets.json".into()],
+        depends_on: Vec::new(),
     };
     assert_eq!(stacks(&manifest(), "cdk.out"), Ok(vec![expected]));
+}
+
+#[test]
+fn stack_depends_on_stacks_by_their_paths_in_the_app() {
+    let mut manifest = manifest();
+    manifest["artifacts"]["Data1A2B"] = manifest["artifacts"]["Api"].clone();
+    manifest["artifacts"]["Data1A2B"]["displayName"] = json!("Prod/Data");
+    manifest["artifacts"]["Api"]["dependencies"] = json!(["Data1A2B", "Api.assets", "Absent"]);
+    let stacks = stacks(&manifest, "cdk.out").unwrap();
+    assert_eq!(stacks[0].depends_on, ["Prod/Data"]);
+}
+
+#[test]
+fn stack_that_a_release_can_not_hold_is_refused() {
+    let mut manifest = manifest();
+    manifest["artifacts"]["Api"]["displayName"] = json!("A".repeat(513));
+    let refusal = stacks(&manifest, "cdk.out").unwrap_err();
+    assert!(refusal.contains("a name of more than 512"), "{refusal}");
 }
 
 #[test]
@@ -139,7 +158,7 @@ fn paths_out_of_the_assembly_are_refused() {
 #[test]
 fn stack_is_found_by_its_path_id_or_name() {
     let named = |display: &str, id: &str, name: &str| AssemblyStack {
-        display_name: display.into(),
+        name: display.into(),
         id: id.into(),
         stack_name: name.into(),
         ..stack()
@@ -209,7 +228,8 @@ fn assets() -> Value {
 }
 
 fn listed(assets: &Value) -> Result<Vec<FileAsset>, String> {
-    file_assets(assets.to_string().as_bytes(), "cdk.out", &stack(), &bootstrap())
+    let text = assets.to_string();
+    file_assets(text.as_bytes(), "cdk.out", "cdk.out/Api.assets.json", &bootstrap())
 }
 
 #[test]
@@ -275,5 +295,5 @@ fn assets_that_sluice_does_not_make_are_refused() {
     let mut outside = assets();
     outside["files"]["1a2b"]["source"]["path"] = json!("../../.git");
     assert!(listed(&outside).is_err());
-    assert!(file_assets(b"[]", "cdk.out", &stack(), &bootstrap()).is_err());
+    assert!(file_assets(b"[]", "cdk.out", "cdk.out/Api.assets.json", &bootstrap()).is_err());
 }
