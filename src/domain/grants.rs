@@ -148,7 +148,7 @@ pub struct Allowed {
     pub parameters: Vec<String>,
     /// Qualifiers of CDK bootstraps.
     pub cdk_qualifiers: Vec<String>,
-    /// Whether existing, unmanaged functions may be adopted.
+    /// Whether existing, unmanaged functions and stacks may be adopted.
     pub may_adopt: bool,
 }
 
@@ -212,6 +212,12 @@ impl Permissions {
     pub fn can_adopt_function(&self, function: &str) -> bool {
         let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
         grants.any(|grant| grant.allows(Resource::Function(function)))
+    }
+
+    /// Whether a grant allows the adoption of this stack, to be changed with this service role.
+    pub fn can_adopt_stack(&self, stack: &str, role: &str) -> bool {
+        let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
+        grants.any(|grant| grant.allows(Resource::StackWithRole(stack, role)))
     }
 
     /// A pattern that matches this bucket, but is invalid.

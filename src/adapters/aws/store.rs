@@ -135,6 +135,11 @@ impl Store for S3Store {
         version_id(&call, answer.version_id)
     }
 
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<String, CallError> {
+        let store = self.clone().without_replacing();
+        store.put(key, bytes, &BTreeMap::new()).await
+    }
+
     async fn upload(
         &self,
         key: &str,

@@ -291,7 +291,7 @@ pub struct Grant {
         inner(length(min = 1, max = 10), regex(pattern = r"^[A-Za-z0-9_-]+$"))
     )]
     pub cdk_qualifiers: Vec<String>,
-    /// Whether components with `adopt` may adopt existing, unmanaged functions that this grant names.
+    /// Whether components with `adopt` may adopt existing, unmanaged functions and stacks that this grant names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_adopt: bool,
 }

@@ -1,5 +1,6 @@
 //! Stacks: planned, changed and restored by change sets, whatever fails on the way.
 
+mod adoption;
 mod deletion;
 mod delivery;
 mod faults;
@@ -13,7 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{super::*, fake_aws::*, fake_stacks::FakeStack};
 use crate::{
     api::v1alpha1::{Allow, PlanStatus},
-    domain::workload::cloud_formation::{DesiredStack, Settings, TemplateAt, TemplateFile},
+    domain::{
+        ownership::Adoption,
+        workload::cloud_formation::{DesiredStack, Settings, TemplateAt, TemplateFile},
+    },
 };
 
 const NAME: &str = "shop";
@@ -42,6 +46,7 @@ fn stack(aws: &mut FakeAws, text: &str) -> DesiredStack {
         allow: Allow::default(),
         resources_to_skip: Vec::new(),
         imports_existing: false,
+        adoption: Adoption::NotAsked,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     assembly::{Bootstrap, select},
-    stack::{ParameterValue, Settings},
+    stack::{ParameterValue, Settings, Stack},
 };
 use crate::{
     api::v1alpha1::{
@@ -17,6 +17,7 @@ use crate::{
         grants::Resource,
         invalid::{Invalid, Problems},
         limits,
+        ownership::{Adoption, is_mark, is_marked},
         substitution::{OutputRef, Outputs, Template, Variables},
         workload::scope::{Scope, deferred, take_known, texts},
     },
@@ -45,6 +46,8 @@ pub struct DesiredStack {
     pub resources_to_skip: Vec<String>,
     /// Whether existing resources become part of the stack.
     pub imports_existing: bool,
+    /// Whether an existing stack that is unmanaged may be adopted.
+    pub adoption: Adoption,
 }
 
 /// A template in an artifact.
@@ -111,6 +114,15 @@ impl DesiredStack {
         !self.deferred.is_empty() || !self.imports.is_empty()
     }
 
+    /// The settings for the stack, if it exists: without the owner's tags for an adopted one, which has none.
+    pub fn settings_on(&self, stack: Option<&Stack>) -> Settings {
+        let mut settings = self.settings.clone();
+        if stack.is_some_and(|stack| !is_marked(&stack.tags)) {
+            settings.tags.retain(|key, _| !is_mark(key));
+        }
+        settings
+    }
+
     /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
@@ -135,6 +147,10 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
     {
         found.push(refused);
     }
+    let may_adopt = match (&stack_name, &role) {
+        (Some(name), Some(role)) => scope.permissions.can_adopt_stack(name, role),
+        _ => false,
+    };
     let source = found.keep(source(stack, scope));
     if let (Some(name), Some(source)) = (&stack_name, &source)
         && let Err(refused) = scope.granted("cdk.qualifier", source.grant(name))
@@ -188,6 +204,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
         allow: stack.allow.clone(),
         resources_to_skip: stack.rollback.resources_to_skip.clone(),
         imports_existing: stack.import_existing_resources,
+        adoption: scope.adoption(may_adopt),
     })
 }
 

@@ -64,7 +64,7 @@ pub use self::{
     snapshot::{FormerStack, StackSnapshot},
     stack::{
         ASSETS_PREFIX, ChangeSet, DeclaredParameter, FILES_PREFIX, NewChangeSet, ParameterValue,
-        PropertyChange, ResourceChange, Settings, Stack, StackEvent, StackResource,
+        PropertyChange, RECORDS_PREFIX, ResourceChange, Settings, Stack, StackEvent, StackResource,
         TEMPLATES_PREFIX, TemplateSource, TemplateSummary,
     },
     url::object_url,
@@ -147,8 +147,12 @@ impl Kind for CloudFormation {
         same.then(|| ("stackName", format!("stack {name} is also that")))
     }
 
-    fn refused(_: &DesiredStack, _: &PreflightContext<'_>) -> Option<(&'static str, String)> {
-        None
+    fn refused(
+        want: &DesiredStack,
+        context: &PreflightContext<'_>,
+    ) -> Option<(&'static str, String)> {
+        let refusal = context.adoption_refusal(&want.adoption, "stack", &want.stack_name);
+        refusal.map(|why| ("stackName", why))
     }
 
     fn first_reads(want: &DesiredStack, _gradual: bool, view: ViewOf<'_, Self>) -> Vec<Read> {
@@ -205,8 +209,8 @@ impl Kind for CloudFormation {
         begin::status(want, view)
     }
 
-    fn inventory_item(want: &DesiredStack, _: ViewOf<'_, Self>) -> InventoryItem {
-        begin::inventory_item(want)
+    fn inventory_item(want: &DesiredStack, view: ViewOf<'_, Self>) -> InventoryItem {
+        begin::inventory_item(want, view)
     }
 
     fn intents(_: &DesiredStack, _: &ReleaseRef, _: ViewOf<'_, Self>) -> Vec<Intent> {
@@ -269,7 +273,7 @@ impl Kind for CloudFormation {
 
     fn was_unmanaged(then: &StackSnapshot, owner: &Owner) -> bool {
         let before = then.before.as_ref();
-        before.is_none_or(|before| owner.refusal(&before.settings.tags).is_some())
+        before.is_none_or(|before| owner.refusal(before.ownership()).is_some())
     }
 
     fn restore(

@@ -69,6 +69,9 @@ impl Store for Bucket {
     ) -> Result<String, CallError> {
         Ok(self.keep(key, bytes))
     }
+    async fn create(&self, _: &str, _: Bytes) -> Result<String, CallError> {
+        unimplemented!()
+    }
     async fn upload(
         &self,
         key: &str,

@@ -160,6 +160,14 @@ impl FakeStacks {
                 assert!(role.starts_with("arn:"), "no role");
                 self.continue_rollback(stack, skip, token)?;
             }
+            Action::Adopt { owner, .. } => {
+                let found = self.stacks.get_mut(stack).expect("a stack");
+                found.stack.record.get_or_insert_with(|| owner.clone());
+            }
+            Action::Disown { .. } => {
+                let found = self.stacks.get_mut(stack).expect("a stack");
+                found.stack.record = None;
+            }
             Action::Delete { .. } => {
                 let Some(found) = self.stacks.get_mut(stack) else {
                     return Ok(Reply {
@@ -174,7 +182,10 @@ impl FakeStacks {
                 }
             }
         }
-        let is_aws_working = !matches!(action, Action::DeleteChangeSet { .. });
+        let is_aws_working = !matches!(
+            action,
+            Action::DeleteChangeSet { .. } | Action::Adopt { .. } | Action::Disown { .. }
+        );
         Ok(Reply { is_aws_working })
     }
 
