@@ -1,5 +1,6 @@
 //! CloudFormation stacks from end to end: created, updated and left alone.
 
+mod adoption;
 mod allow;
 mod approval;
 mod cdk;
