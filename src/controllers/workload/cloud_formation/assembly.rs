@@ -16,6 +16,9 @@ use crate::{
     ports::CallError,
 };
 
+/// The manifest in the folder of an assembly.
+const MANIFEST_NAME: &str = "manifest.json";
+
 /// The most bytes of a manifest.
 const MANIFEST: u64 = 8 << 20;
 
@@ -35,7 +38,11 @@ pub async fn read_assembly(archive: &Archive, assembly: &str) -> Result<CloudAss
     let mut seen = BTreeSet::from([assembly.to_owned()]);
     let mut folders = VecDeque::from([assembly.to_owned()]);
     while let Some(folder) = folders.pop_front() {
-        let path = format!("{folder}/manifest.json");
+        let path = if folder.is_empty() {
+            MANIFEST_NAME.to_owned()
+        } else {
+            format!("{folder}/{MANIFEST_NAME}")
+        };
         let unfit = |why: String| archive.unfit(format!("{path}: {why}"));
         let text = read(archive, &entries, &path).await?;
         let manifest = Manifest::read(&text).map_err(unfit)?;

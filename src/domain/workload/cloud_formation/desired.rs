@@ -271,9 +271,12 @@ fn template_at(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateAt, Invalid> {
     }))
 }
 
-/// The folder of the assembly, without a slash at its end.
+/// The folder of the assembly, without a slash at its end; empty for the archive itself.
 pub fn folder(cdk: &Cdk) -> &str {
-    cdk.assembly.trim_start_matches("./").trim_end_matches('/')
+    match cdk.assembly.trim_start_matches("./").trim_end_matches('/') {
+        "." => "",
+        folder => folder,
+    }
 }
 
 /// The stack with this name in the assembly.
