@@ -16,7 +16,7 @@ use crate::{
     api::v1alpha1::{ComponentStatus, InventoryItem},
     domain::{
         digest::Sha256,
-        ownership::{Claim, is_marked},
+        ownership::{Adoption, Claim, is_marked},
     },
 };
 
@@ -72,7 +72,8 @@ pub fn live_reads(name: &str, observed: &Observed) -> Vec<Read> {
 pub fn unconfirmed_absence(want: &DesiredStack, view: View<'_>) -> Option<String> {
     let name = &want.stack_name;
     let mut items = view.status.inventory.iter();
-    let is_expected = items.any(|item| item.kind == INVENTORY && item.name == *name);
+    let is_expected = want.adoption != Adoption::NotAsked
+        || items.any(|item| item.kind == INVENTORY && item.name == *name);
     let is_missing = view.observed.stack(name)?.is_none();
     let is_unconfirmed = is_missing && is_expected && !view.observed.is_absence_confirmed(name);
     is_unconfirmed.then(|| name.clone())
