@@ -247,11 +247,11 @@ impl<'a> Dependencies<'a> {
     }
 
     fn direct(&self, component: &str) -> &[String] {
-        self.0.get(component).map_or(&[], |it| &it.all)
+        self.0.get(component).map_or(&[], |it| it.all.as_slice())
     }
 
     fn needs(&self, component: &str) -> &[String] {
-        self.0.get(component).map_or(&[], |it| &it.needs)
+        self.0.get(component).map_or(&[], |it| it.needs.as_slice())
     }
 }
 

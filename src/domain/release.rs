@@ -99,7 +99,7 @@ pub fn unread_assemblies<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
     let needed = spec.components.iter();
     let needed = needed.filter_map(|it| Some((spec::artifact(it)?, spec::assembly(it)?)));
-    needed.filter(|(artifact, folder)| {
+    needed.filter(move |(artifact, folder)| {
         let mut of_name = artifacts.iter().filter(|it| it.name == *artifact);
         !of_name.any(|it| it.assemblies.iter().any(|it| it.folder == *folder))
     })

@@ -16,6 +16,5 @@ pub use self::{
     bootstrap::Bootstrap,
     file_assets::{AssetForm, FileAsset, file_assets},
     manifest::Manifest,
-    path::in_assembly,
     select::select,
 };

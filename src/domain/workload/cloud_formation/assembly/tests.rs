@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::*;
+use super::{path::in_assembly, *};
 use crate::api::v1alpha1::AssemblyStack;
 
 fn bootstrap() -> Bootstrap {
