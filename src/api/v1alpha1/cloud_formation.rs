@@ -14,10 +14,12 @@ use super::rules::{has_no_reserved_keys, has_parameter_names, has_valid_keys, is
 /// asks for it, is executed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("!has(self.template) || !has(self.cdk)")
-    .message("set template, or cdk, but not both: the template of a stack of a CDK app is in the app's assembly"))]
+    .message("set template, or cdk, but not both: the template of a stack of a CDK app is in the app's assembly"),
+    validation = Rule::new("!has(self.cdk) || !self.cdk.stack.contains('*') || self.stackName.contains('$(stack.name)')")
+    .message("stackName must contain $(stack.name), because cdk.stack names several stacks"))]
 #[serde(rename_all = "camelCase")]
 pub struct CloudFormation {
-    /// Name of the stack. Takes `$(…)`.
+    /// Name of the stack. Takes `$(…)`; with `cdk`, also `$(stack.name)`, the name that the app gives the stack.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z][a-zA-Z0-9-]{0,127}$')")
         .message("must be 1 to 128 letters, digits and -, beginning with a letter"))]
@@ -88,7 +90,8 @@ pub struct CloudFormation {
 #[serde(rename_all = "camelCase")]
 pub struct Cdk {
     /// The stack, as `cdk list` shows it: its path in the app, such as `Checkout`, or `Prod/Checkout` in a stage of
-    /// the app. Its id or its name in CloudFormation will do too. Takes `$(…)`.
+    /// the app. Its id or its name in CloudFormation will do too. In a pattern, such as `Prod/*`, `*` stands for any
+    /// characters: each stack whose path matches is a component of its own. Takes `$(…)`.
     #[schemars(length(min = 1, max = 512))]
     pub stack: String,
     /// Folder of the assembly in the zip.

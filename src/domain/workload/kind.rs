@@ -79,6 +79,17 @@ pub trait Kind: Sized + 'static {
         None
     }
 
+    /// The components that stand for this one on a Target with these variables, of which each has a name of its own; or
+    /// why there are none: the field and the reason.
+    fn expand(
+        component: &Component,
+        _: &Self::Spec,
+        _: &[PinnedArtifact],
+        _: &Variables,
+    ) -> Result<Vec<Component>, (&'static str, String)> {
+        Ok(vec![component.clone()])
+    }
+
     /// Whether `one` needs that `other` serves first, although its spec does not say so. The variables are those of a
     /// Target.
     fn needs(_one: &Self::Spec, _other: &Self::Spec, _: &[PinnedArtifact], _: &Variables) -> bool {

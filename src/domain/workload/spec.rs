@@ -37,6 +37,23 @@ pub fn assembly(component: &Component) -> Option<&str> {
     assembly
 }
 
+/// The components that stand for this one on a Target with these variables; or why there are none.
+pub fn expand(
+    component: &Component,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> Result<Vec<Component>, Invalid> {
+    let mut expanded = Ok(vec![component.clone()]);
+    each_kind!(|K| if let Some(spec) = K::spec(component) {
+        let of_kind = K::expand(component, spec, artifacts, variables);
+        expanded = of_kind.map_err(|(field, why)| {
+            let field = format!("spec.components[{}].{}.{field}", component.name, K::FIELD);
+            Invalid::new(field, why)
+        });
+    });
+    expanded
+}
+
 /// Whether `one` needs that `other` serves first, although its spec does not say so.
 pub fn needs(
     one: &Component,

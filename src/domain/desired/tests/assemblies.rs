@@ -96,3 +96,58 @@ fn stack_that_the_target_can_not_have_is_refused_with_its_field() {
         assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
     }
 }
+
+#[test]
+fn pattern_of_stacks_stands_for_one_component_each() {
+    let mut all = component("app", json!({"stack": "$(stage.name)/*"}));
+    let Some(spec) = &mut all.cloud_formation else {
+        panic!("a stack");
+    };
+    spec.stack_name = "checkout-$(stack.name)".into();
+    let after: Component = serde_json::from_value(json!({
+        "name": "after", "dependsOn": ["app"], "cloudFormation": {
+            "stackName": "checkout-after", "artifact": "api", "role": "cfn-exec", "cdk": {"stack": "dev/Data"},
+        },
+    }))
+    .expect("a component");
+    let desired = work_out(&release_of(vec![all, after])).expect("a desired state");
+    let found: Vec<(&str, String, usize)> = (desired.components.iter())
+        .map(|it| (it.name.as_str(), it.resource(), it.level))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("app-dev-api", "checkout-dev-Api".into(), 1),
+            ("app-dev-data", "checkout-dev-Data".into(), 0),
+            ("after", "checkout-after".into(), 2),
+        ]
+    );
+}
+
+#[test]
+fn overrides_of_a_pattern_apply_to_each_of_its_stacks() {
+    let mut all = component("app", json!({"stack": "dev/*"}));
+    if let Some(spec) = &mut all.cloud_formation {
+        spec.stack_name = "checkout-$(stack.name)".into();
+    }
+    let mut release = release_of(vec![all]);
+    release.template.stages[0].overrides = vec![
+        serde_json::from_value(json!({"component": "app", "cloudFormation": {"tags": {"team": "shop"}}}))
+            .expect("an override"),
+    ];
+    let desired = work_out(&release).expect("a desired state");
+    for component in desired.components {
+        let Workload::CloudFormation(stack) = component.workload else {
+            panic!("a stack");
+        };
+        assert_eq!(stack.settings.tags["team"], "shop");
+    }
+}
+
+#[test]
+fn pattern_that_matches_no_stack_is_refused_with_those_that_exist() {
+    let release = release_of(vec![component("app", json!({"stack": "test/*"}))]);
+    let refusal = work_out(&release).expect_err("a refusal").to_string();
+    assert!(refusal.contains("cdk.stack"), "{refusal}");
+    assert!(refusal.contains("it has dev/Api, dev/Data"), "{refusal}");
+}

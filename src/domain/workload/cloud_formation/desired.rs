@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        Allow, AssemblyStack, Capability, Cdk, CloudFormation as Spec, PinnedArtifact, StoreLocation,
+        Allow, AssemblyStack, Capability, Cdk, CloudAssembly, CloudFormation as Spec, Component,
+        PinnedArtifact, StoreLocation,
     },
     domain::{
         digest::Sha256,
-        grants::Resource,
+        grants::{Resource, matches},
         invalid::{Invalid, Problems},
         limits,
         ownership::{Adoption, is_mark, is_marked},
@@ -285,12 +286,87 @@ fn stack_in<'a>(
     name: &str,
     artifact: &'a PinnedArtifact,
 ) -> Result<&'a AssemblyStack, String> {
+    select(&assembly_of(cdk, artifact)?.stacks, name)
+}
+
+fn assembly_of<'a>(cdk: &Cdk, artifact: &'a PinnedArtifact) -> Result<&'a CloudAssembly, String> {
     let folder = folder(cdk);
     let mut assemblies = artifact.assemblies.iter();
-    match assemblies.find(|it| it.folder == folder) {
-        Some(assembly) => select(&assembly.stacks, name),
-        None => Err(format!("the Release was made without the assembly {folder}")),
+    let found = assemblies.find(|it| it.folder == folder);
+    found.ok_or_else(|| format!("the Release was made without the assembly {folder}"))
+}
+
+/// What stands for the name that the app gives the stack, in the name of a stack.
+const STACK_NAME: &str = "$(stack.name)";
+
+/// The components for the stacks of an assembly that the component's `cdk.stack` names, which may be a pattern.
+pub fn expand(
+    component: &Component,
+    stack: &Spec,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> Result<Vec<Component>, (&'static str, String)> {
+    let at = "cdk.stack";
+    let itself = || Ok(vec![component.clone()]);
+    let Some(cdk) = &stack.cdk else {
+        return itself();
+    };
+    let Some(artifact) = artifacts.iter().find(|it| it.name == stack.artifact) else {
+        return itself();
+    };
+    let name = variables.expand(&cdk.stack);
+    let name = name.map_err(|error| (at, error.to_string()))?;
+    let one = |found: &AssemblyStack, name: String| {
+        let spec = Spec {
+            stack_name: stack.stack_name.replace(STACK_NAME, &found.stack_name),
+            cdk: Some(Cdk {
+                stack: found.name.clone(),
+                ..cdk.clone()
+            }),
+            ..stack.clone()
+        };
+        Component {
+            name,
+            cloud_formation: Some(spec),
+            ..component.clone()
+        }
+    };
+    if !name.contains('*') {
+        // A stack that is not there is reported where the desired state is made.
+        return match stack_in(cdk, &name, artifact) {
+            Ok(found) => Ok(vec![one(found, component.name.clone())]),
+            Err(_) => itself(),
+        };
     }
+    let assembly = assembly_of(cdk, artifact).map_err(|why| (at, why))?;
+    let found = assembly.stacks.iter().filter(|it| matches(&name, &it.name));
+    let all: Vec<Component> = found
+        .map(|found| one(found, component_name(&component.name, &found.name)))
+        .collect();
+    if all.is_empty() {
+        let none = select(&assembly.stacks, &name).err().unwrap_or_default();
+        return Err((at, none));
+    }
+    Ok(all)
+}
+
+/// The most characters of a component's name.
+const COMPONENT_NAME: usize = 63;
+
+/// The name of the component for a stack of a pattern.
+fn component_name(component: &str, stack: &str) -> String {
+    let plain = |c: char| {
+        let is_plain = c.is_ascii_alphanumeric();
+        if is_plain { c.to_ascii_lowercase() } else { '-' }
+    };
+    let stack: String = stack.chars().map(plain).collect();
+    let name = format!("{component}-{}", stack.trim_matches('-'));
+    if name.len() <= COMPONENT_NAME {
+        return name;
+    }
+    let digest = Sha256::of(name.as_bytes()).short();
+    let kept = &name[..COMPONENT_NAME - digest.len() - 1];
+    format!("{kept}-{digest}")
 }
 
 /// Whether `one` is a stack that depends on the stack `other` in their common assembly.

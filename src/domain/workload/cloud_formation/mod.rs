@@ -99,6 +99,15 @@ impl Kind for CloudFormation {
         spec.cdk.as_ref().map(desired::folder)
     }
 
+    fn expand(
+        component: &Component,
+        spec: &Spec,
+        artifacts: &[PinnedArtifact],
+        variables: &Variables,
+    ) -> Result<Vec<Component>, (&'static str, String)> {
+        desired::expand(component, spec, artifacts, variables)
+    }
+
     fn needs(
         one: &Spec,
         other: &Spec,
