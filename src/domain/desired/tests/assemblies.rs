@@ -105,8 +105,9 @@ fn pattern_of_stacks_stands_for_one_component_each() {
     };
     spec.stack_name = "checkout-$(stack.name)".into();
     let after: Component = serde_json::from_value(json!({
-        "name": "after", "dependsOn": ["app"], "cloudFormation": {
-            "stackName": "checkout-after", "artifact": "api", "role": "cfn-exec", "cdk": {"stack": "dev/Data"},
+        "name": "after", "dependsOn": ["app"], "lambda": {
+            "functionName": "checkout-after", "artifact": "api", "runtime": "python3.13", "handler": "app.handler",
+            "role": "lambda-exec",
         },
     }))
     .expect("a component");
