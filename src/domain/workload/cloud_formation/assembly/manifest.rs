@@ -151,6 +151,18 @@ impl Artifact {
 
 /// The stack, if a Release can hold it.
 fn checked(stack: AssemblyStack) -> Result<AssemblyStack, String> {
+    if fits(&stack) {
+        return Ok(stack);
+    }
+    let name = shorten(&stack.name, 100);
+    Err(format!(
+        "its stack {name} has a name of more than {NAME} characters, a path of more than {PATH}, or more than \
+         {DEPENDENCIES} dependencies"
+    ))
+}
+
+/// Whether a Release can hold the stack.
+fn fits(stack: &AssemblyStack) -> bool {
     let AssemblyStack {
         name,
         id,
@@ -159,19 +171,13 @@ fn checked(stack: AssemblyStack) -> Result<AssemblyStack, String> {
         template,
         asset_manifests,
         depends_on,
-    } = &stack;
-    let names = [name, id, stack_name, environment];
-    let names = names.into_iter().chain(depends_on);
-    let paths = asset_manifests.iter().chain([template]);
-    let is_too_long = names.clone().any(|it| it.chars().count() > NAME)
-        || paths.clone().any(|it| it.chars().count() > PATH);
-    let has_too_many = asset_manifests.len() > MANIFESTS || depends_on.len() > DEPENDENCIES;
-    if is_too_long || has_too_many {
-        let name = shorten(name, 100);
-        return Err(format!(
-            "its stack {name} has a name of more than {NAME} characters, a path of more than {PATH}, or more than \
-             {DEPENDENCIES} dependencies"
-        ));
-    }
-    Ok(stack)
+    } = stack;
+    let mut names = [name, id, stack_name, environment]
+        .into_iter()
+        .chain(depends_on);
+    let mut paths = asset_manifests.iter().chain([template]);
+    names.all(|it| it.chars().count() <= NAME)
+        && paths.all(|it| it.chars().count() <= PATH)
+        && asset_manifests.len() <= MANIFESTS
+        && depends_on.len() <= DEPENDENCIES
 }
