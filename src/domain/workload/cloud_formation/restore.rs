@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::{
     action::{Action, ChangeSetToCreate, TemplateText},
-    begin::{CHANGE_SET_PREFIX, differing, foreign, live_reads, read},
+    begin::{CHANGE_SET_PREFIX, differing, live_reads, read},
     changes::{self, Incomplete},
     deletion::{delete_stack, events},
     observed::{Observed, What},
@@ -174,7 +174,7 @@ fn continue_rollback(
     let name = &then.stack_name;
     // A person may remove the cause before the deadline.
     let blocked = |why: String| Next::Stuck(format!("stack {name} can't be restored: {why}"));
-    if let Some(why) = foreign(stack, view) {
+    if let Some(why) = view.owner.refusal(stack.ownership()) {
         return blocked(why);
     }
     let rollback = Rollback {
