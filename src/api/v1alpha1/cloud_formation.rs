@@ -16,10 +16,14 @@ use super::rules::{has_no_reserved_keys, has_parameter_names, has_valid_keys, is
 #[x_kube(validation = Rule::new("!has(self.template) || !has(self.cdk)")
     .message("set template, or cdk, but not both: the template of a stack of a CDK app is in the app's assembly"),
     validation = Rule::new("!has(self.cdk) || !self.cdk.stack.contains('*') || self.stackName.contains('$(stack.name)')")
-    .message("stackName must contain $(stack.name), because cdk.stack names several stacks"))]
+    .message("stackName must contain $(stack.name), because cdk.stack names several stacks"),
+    validation = Rule::new("has(self.cdk) || !self.stackName.contains('$(stack.name)')")
+    .message("stackName must be set: only a stack of a CDK app has a name of its own, $(stack.name)"))]
 #[serde(rename_all = "camelCase")]
 pub struct CloudFormation {
-    /// Name of the stack. Takes `$(…)`; with `cdk`, also `$(stack.name)`, the name that the app gives the stack.
+    /// Name of the stack. Takes `$(…)`; with `cdk`, also `$(stack.name)`, the name that the app gives the stack, which is
+    /// the default then. Stacks of an app may refer to each other by these names.
+    #[serde(default = "stack_name")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z][a-zA-Z0-9-]{0,127}$')")
         .message("must be 1 to 128 letters, digits and -, beginning with a letter"))]
@@ -102,6 +106,11 @@ pub struct Cdk {
     #[serde(default = "qualifier")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9_-]+$"), length(min = 1, max = 10))]
     pub qualifier: String,
+}
+
+/// The name that a CDK app gives its stack.
+fn stack_name() -> String {
+    "$(stack.name)".to_owned()
 }
 
 /// The folder that `cdk synth` writes unless it gets another.

@@ -76,6 +76,12 @@ pub async fn published(
     let template = &wanted.stack.template;
     let entry = archive.find(entries, template)?;
     let text = text_at(archive, entry, template).await?;
+    if wanted.stack.asset_manifests.is_empty() && text.contains("AssetParameters") {
+        return Err(archive.unfit(format!(
+            "{template} has parameters for its files, as the LegacyStackSynthesizer makes them: use the \
+             DefaultStackSynthesizer"
+        )));
+    }
     let (own, assets): (Vec<_>, Vec<_>) = assets(archive, entries, wanted)
         .await?
         .into_iter()

@@ -92,7 +92,10 @@ pub fn file_assets(
             ));
         };
         let path = in_assembly(assembly, folder, &path)?;
-        for destination in destinations.into_values() {
+        for (at, destination) in destinations {
+            if is_elsewhere(&at, bootstrap) {
+                continue;
+            }
             assets.push(FileAsset {
                 key: key(&id, &destination, bootstrap)?,
                 path: path.clone(),
@@ -102,6 +105,21 @@ pub fn file_assets(
         }
     }
     Ok(assets)
+}
+
+/// Whether a destination with this id is in another account or region: `<account>-<region>-<digest>`, with
+/// `current_account` and `current_region` for those of any target. Stacks that share a synthesizer have one list of
+/// assets, so that of a stack may have files, and destinations, of others.
+fn is_elsewhere(id: &str, bootstrap: &Bootstrap) -> bool {
+    let Some((account, rest)) = id.split_once('-') else {
+        return false;
+    };
+    let is_account = account == "current_account" || account == bootstrap.account_id;
+    let is = |region: &str| {
+        let after = rest.strip_prefix(region);
+        after.is_some_and(|after| after.is_empty() || after.starts_with('-'))
+    };
+    !(is_account && (is("current_region") || is(&bootstrap.region)))
 }
 
 /// The key of an asset at this destination.

@@ -283,6 +283,29 @@ fn other_destinations_are_refused() {
 }
 
 #[test]
+fn destinations_in_other_accounts_and_regions_are_left_out() {
+    let destination = |account: &str, region: &str| {
+        json!({
+            "bucketName": format!("cdk-hnb659fds-assets-{account}-{region}"), "objectKey": "1a2b.zip", "region": region,
+        })
+    };
+    let mut shared = assets();
+    let destinations = &mut shared["files"]["1a2b"]["destinations"];
+    destinations["333333333333-eu-west-1-8d2c0177"] = destination("333333333333", "eu-west-1");
+    destinations["222222222222-us-east-1-e7fa6661"] = destination("222222222222", "us-east-1");
+    assert_eq!(listed(&shared), listed(&assets()));
+    destinations_only(&mut shared, "222222222222-eu-west-1");
+    assert_eq!(listed(&shared), listed(&assets()), "without a digest, as earlier versions write it");
+}
+
+/// Leaves one destination, in the account and region of the target.
+fn destinations_only(assets: &mut Value, id: &str) {
+    assets["files"]["1a2b"]["destinations"] = json!({id: {
+        "bucketName": "cdk-hnb659fds-assets-222222222222-eu-west-1", "objectKey": "1a2b.zip", "region": "eu-west-1",
+    }});
+}
+
+#[test]
 fn assets_that_sluice_does_not_make_are_refused() {
     let mut image = assets();
     image["dockerImages"]["9f"] = json!({"source": {"directory": "asset.9f"}});
