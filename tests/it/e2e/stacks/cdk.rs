@@ -9,14 +9,17 @@ use sluice_lab::{gitlab::zip, lab::HUB_REGION};
 use super::{
     emulator::parameter,
     fixture::{
-        checked, deployment, nothing_written, outputs, push_files, spec, template,
-        wait_no_change_sets,
+        checked, client, deployment, name, nothing_written, outputs, push_archive, push_files, spec,
+        template, wait_no_change_sets,
     },
 };
-use crate::e2e::{
-    check_kinds::Page,
-    run,
-    scene::{Scene, assert_contains},
+use crate::{
+    assemblies,
+    e2e::{
+        check_kinds::Page,
+        run,
+        scene::{Scene, assert_contains},
+    },
 };
 
 const MANIFEST: &str = include_str!("cdk/manifest.json");
@@ -378,4 +381,62 @@ fn qualifier_needs_a_grant() {
     let found = scene.stalled("PreflightFailed", &["with the CDK qualifier team1"]);
     assert_contains(&format!("{found:?}"), &["cdk.qualifier"]);
     nothing_written(&scene, mark);
+}
+
+/// Apps of the CDK, each with the stacks that are deployed.
+const APPS: [(&str, &str); 14] = [
+    ("function", "*"),
+    ("two-functions", "*"),
+    ("inline", "*"),
+    ("queue", "*"),
+    ("topic", "*"),
+    ("table", "*"),
+    ("rest-api", "*"),
+    ("http-api", "*"),
+    ("state-machine", "*"),
+    ("nested", "*"),
+    ("file-asset", "*"),
+    ("schedule", "*"),
+    ("several", "A"),
+    ("stages-strong", "Dev/*"),
+];
+
+#[test]
+fn apps_of_the_cdk_are_delivered() {
+    let scene = Scene::new("stk-cdk-apps");
+    let mut wanted = wanted(&scene);
+    let first = wanted["spec"]["components"][0].clone();
+    let components = APPS.map(|(app, stack)| {
+        let mut component = first.clone();
+        component["name"] = json!(app);
+        let spec = &mut component["cloudFormation"];
+        spec["stackName"] = json!(format!("{}-$(stack.name)", name(&scene)));
+        spec["cdk"] = json!({"stack": stack, "assembly": format!("{app}/cdk.out")});
+        spec["capabilities"] = json!(["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]);
+        component
+    });
+    wanted["spec"]["components"] = json!(components);
+    push_archive(&scene, assemblies::APPS.to_vec());
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let stacks = run(client(&scene, "dev").describe_stacks().send()).unwrap();
+    let ours = format!("{}-", name(&scene));
+    let ours: Vec<_> = (stacks.stacks.unwrap_or_default().into_iter())
+        .filter(|stack| stack.stack_name.as_deref().is_some_and(|it| it.starts_with(&ours)))
+        .filter(|stack| stack.parent_id.is_none())
+        .collect();
+    assert_eq!(ours.len(), APPS.len() + 1, "a stage has two stacks");
+    for stack in ours {
+        let status = stack.stack_status.as_ref().map(|it| it.as_str());
+        assert_eq!(status, Some("CREATE_COMPLETE"), "{stack:?}");
+        for output in stack.outputs.unwrap_or_default() {
+            if output.output_key.as_deref() == Some("FunctionArn") {
+                let arn = output.output_value.expect("a value");
+                let function = arn.rsplit(':').next().expect("a name");
+                let lab = &scene.environment.lab;
+                let answer = lab.invoke("dev", function, Some("live")).unwrap();
+                assert_eq!(answer["who"], "function");
+            }
+        }
+    }
 }
