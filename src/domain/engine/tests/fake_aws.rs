@@ -30,7 +30,7 @@ pub use crate::{
         workload::{
             component::DesiredComponent,
             kinds::{self, Workload},
-            lambda::{self, Alias, DesiredFunction},
+            lambda::{self, DesiredFunction},
         },
     },
 };
