@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::v1alpha1::Component;
 
 /// A component that is this stack of the assembly.
 fn component(name: &str, cdk: Value) -> Component {
