@@ -16,8 +16,8 @@ use crate::{
         workload::cloud_formation::Bootstrap,
     },
     ports::{
-        CallError, CallErrorKind, lambda::Functions, monitoring::Monitoring, s3::Sites, stacks::Stacks,
-        store::Store,
+        CallError, CallErrorKind, lambda::Functions, monitoring::Monitoring, s3::Sites,
+        stacks::Stacks, store::Store,
     },
 };
 

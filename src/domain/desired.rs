@@ -27,8 +27,7 @@ use super::{
     workload::{component::DesiredComponent, scope::Scope, spec},
 };
 use crate::api::v1alpha1::{
-    ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage,
-    TargetSpec,
+    ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage, TargetSpec,
 };
 
 /// The desired state of one Target.

@@ -26,7 +26,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
         let mut file = archive.by_index(at).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        files.insert(file.name().to_owned(), bytes);
+        files.insert(file.name().unwrap().into_owned(), bytes);
     }
     files
 }
@@ -130,13 +130,17 @@ fn files_of_real_stacks_are_in_the_assembly_and_their_keys_in_a_template() {
             assert!(files.contains_key(&stack.template), "{}", stack.template);
             let assets = assets(&files, app, &stack, &bootstrap);
             for asset in assets.unwrap_or_else(|why| panic!("{app}: {why}")) {
-                let FileAsset { path, form, key, .. } = &asset;
+                let FileAsset {
+                    path, form, key, ..
+                } = &asset;
                 let is_there = match form {
                     AssetForm::File => files.contains_key(path),
                     AssetForm::Zip => files.keys().any(|it| it.starts_with(&format!("{path}/"))),
                 };
                 assert!(is_there, "{app}: {path}");
-                let of_app = files.iter().filter(|(path, _)| path.starts_with(&format!("{app}/")));
+                let of_app = files
+                    .iter()
+                    .filter(|(path, _)| path.starts_with(&format!("{app}/")));
                 let mut templates = of_app.filter(|(path, _)| path.ends_with(".template.json"));
                 let is_named = templates
                     .any(|(_, text)| text.windows(key.len()).any(|it| it == key.as_bytes()));
@@ -153,7 +157,10 @@ fn files_of_real_stacks_are_in_the_assembly_and_their_keys_in_a_template() {
 fn real_apps_that_can_not_be_deployed_are_refused_with_the_way_out() {
     let files = files();
     let missing = stacks(&files, "lookup").unwrap_err();
-    assert!(missing.contains("vpc-provider:account=111111111111"), "{missing}");
+    assert!(
+        missing.contains("vpc-provider:account=111111111111"),
+        "{missing}"
+    );
     assert!(missing.contains("commit cdk.context.json"), "{missing}");
     for (app, part) in [
         ("image", "DockerImageCode.fromEcr"),
@@ -165,5 +172,8 @@ fn real_apps_that_can_not_be_deployed_are_refused_with_the_way_out() {
     }
     let ireland = stacks(&files, "environments").unwrap().remove(0);
     let refusal = bootstrap("hnb659fds").refusal(&ireland).expect("a refusal");
-    assert!(refusal.contains("aws://111111111111/eu-west-1"), "{refusal}");
+    assert!(
+        refusal.contains("aws://111111111111/eu-west-1"),
+        "{refusal}"
+    );
 }

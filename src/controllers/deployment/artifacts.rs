@@ -25,7 +25,9 @@ use crate::{
     },
     controllers::{access, context::Context},
     domain::{
-        desired::source_variables, eligibility::missing_archive, failure::CallErrorKind,
+        desired::source_variables,
+        eligibility::missing_archive,
+        failure::CallErrorKind,
         outcome::Outcome,
         pipeline::Job,
         reason::Reason,
@@ -114,7 +116,9 @@ impl Fetching {
             && fetched.pipeline_id == answer.pipeline.id
             && fetched.jobs == ids
             && fetched.source == source
-            && unread_assemblies(&deployment.spec, &fetched.artifacts).next().is_none()
+            && unread_assemblies(&deployment.spec, &fetched.artifacts)
+                .next()
+                .is_none()
         {
             retry.take_due();
             return Ok(Arc::clone(fetched));

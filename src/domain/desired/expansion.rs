@@ -74,6 +74,8 @@ fn needs(
 /// The components that `dependsOn` names, or that stand for those.
 fn asked(one: &Placed, placed: &[Placed]) -> Vec<String> {
     let names = &one.component.depends_on;
-    let asked = placed.iter().filter(|other| names.contains(&other.template_name));
+    let asked = placed
+        .iter()
+        .filter(|other| names.contains(&other.template_name));
     asked.map(|other| other.component.name.clone()).collect()
 }

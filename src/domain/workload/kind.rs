@@ -31,7 +31,8 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, PinnedArtifact, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
+        OwnedObjects, PinnedArtifact, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus,
+        TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},

@@ -62,9 +62,11 @@ pub fn needs(
     variables: &Variables,
 ) -> bool {
     let mut needs = false;
-    each_kind!(|K| if let (Some(one), Some(other)) = (K::spec(one), K::spec(other)) {
-        needs |= K::needs(one, other, artifacts, variables);
-    });
+    each_kind!(
+        |K| if let (Some(one), Some(other)) = (K::spec(one), K::spec(other)) {
+            needs |= K::needs(one, other, artifacts, variables);
+        }
+    );
     needs
 }
 

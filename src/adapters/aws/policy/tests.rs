@@ -301,7 +301,11 @@ fn too_many_patterns_are_joined_until_the_policy_fits() {
         buckets: vec![format!("shop-site-{n}-of-some-length")],
         ..Allowed::default()
     };
-    let text = session_policy(&Purpose::Functions, SCOPE, &of((0..40).map(grant).collect()));
+    let text = session_policy(
+        &Purpose::Functions,
+        SCOPE,
+        &of((0..40).map(grant).collect()),
+    );
     assert!(text.len() <= MAX_CHARACTERS, "{}", text.len());
     for part in [
         "function:shop-",

@@ -112,7 +112,9 @@ async fn content_of(object: &Archive, form: AssetForm) -> Result<Sha256, CallErr
     match form {
         AssetForm::Zip => {
             let entries = object.entries().await?;
-            package(object, &entries, "").await.map(|(digest, _)| digest)
+            package(object, &entries, "")
+                .await
+                .map(|(digest, _)| digest)
         }
         AssetForm::File => {
             let (_, body) = object.store.open(&object.key, &object.version_id).await?;

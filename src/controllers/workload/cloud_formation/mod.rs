@@ -16,8 +16,8 @@ use crate::{
         ownership::is_marked,
         workload::{
             cloud_formation::{
-                Action, CloudFormation, Found, FoundWhat, NewChangeSet, Observed, Read, Reply, Stack,
-                StackSnapshot, TemplateDigests, TemplateText, What,
+                Action, CloudFormation, Found, FoundWhat, NewChangeSet, Observed, Read, Reply,
+                Stack, StackSnapshot, TemplateDigests, TemplateText, What,
             },
             protocol::ActionResult,
         },

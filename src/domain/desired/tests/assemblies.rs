@@ -48,7 +48,8 @@ fn levels_of(components: Vec<Component>) -> Vec<(String, usize)> {
 #[test]
 fn stack_comes_after_the_stacks_that_it_depends_on() {
     let api = || component("api", json!({"stack": "$(stage.name)/Api"}));
-    let data = |assembly: &str| component("data", json!({"stack": "dev/Data", "assembly": assembly}));
+    let data =
+        |assembly: &str| component("data", json!({"stack": "dev/Data", "assembly": assembly}));
     let both = levels_of(vec![api(), data("./cdk.out/")]);
     assert_eq!(both, [("api".into(), 1), ("data".into(), 0)]);
     assert_eq!(levels_of(vec![api()]), [("api".into(), 0)]);
@@ -90,7 +91,10 @@ fn stack_that_the_target_can_not_have_is_refused_with_its_field() {
         ),
         (
             json!({"stack": "dev/Api", "qualifier": "team1"}),
-            ["cloudFormation.cdk.qualifier", "with the CDK qualifier team1"],
+            [
+                "cloudFormation.cdk.qualifier",
+                "with the CDK qualifier team1",
+            ],
         ),
     ] {
         let refusal = refusal(cdk);
@@ -134,8 +138,10 @@ fn overrides_of_a_pattern_apply_to_each_of_its_stacks() {
     }
     let mut release = release_of(vec![all]);
     release.template.stages[0].overrides = vec![
-        serde_json::from_value(json!({"component": "app", "cloudFormation": {"tags": {"team": "shop"}}}))
-            .expect("an override"),
+        serde_json::from_value(
+            json!({"component": "app", "cloudFormation": {"tags": {"team": "shop"}}}),
+        )
+        .expect("an override"),
     ];
     let desired = work_out(&release).expect("a desired state");
     for component in desired.components {

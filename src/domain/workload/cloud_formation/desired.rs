@@ -357,7 +357,11 @@ const COMPONENT_NAME: usize = 63;
 fn component_name(component: &str, stack: &str) -> String {
     let plain = |c: char| {
         let is_plain = c.is_ascii_alphanumeric();
-        if is_plain { c.to_ascii_lowercase() } else { '-' }
+        if is_plain {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
     };
     let stack: String = stack.chars().map(plain).collect();
     let name = format!("{component}-{}", stack.trim_matches('-'));

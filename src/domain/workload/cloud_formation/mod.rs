@@ -54,9 +54,7 @@ use crate::{
 
 pub use self::{
     action::{Action, ChangeSetToCreate, Reply, TemplateText},
-    assembly::{
-        AssetForm, Bootstrap, FileAsset, Manifest, file_assets,
-    },
+    assembly::{AssetForm, Bootstrap, FileAsset, Manifest, file_assets},
     desired::{DesiredStack, StackInAssembly, TemplateAt, TemplateFile, too_large},
     digests::TemplateDigests,
     observed::{Found, FoundWhat, Observed, Read, Source, What},

@@ -38,7 +38,9 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
         let changes = adoption.into_iter().chain(deferred).collect();
         let verb = if stack.is_some() { "update" } else { "create" };
         return Part {
-            summary: format!("{component}: will {verb} stack {name} once outputs of other components are known"),
+            summary: format!(
+                "{component}: will {verb} stack {name} once outputs of other components are known"
+            ),
             changes,
             wanted,
             live,

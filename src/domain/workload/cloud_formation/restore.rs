@@ -36,9 +36,8 @@ use crate::{
 pub fn restore(component: &str, then: &StackSnapshot, journal: &RunStatus, view: View<'_>) -> Next {
     let next = restore_stack(component, then, journal, view);
     let stack = existing(view.observed.stack(&then.stack_name).flatten());
-    let is_adopted = stack.filter(|stack| {
-        stack.record.is_some() && view.owner.refusal(stack.ownership()).is_none()
-    });
+    let is_adopted = stack
+        .filter(|stack| stack.record.is_some() && view.owner.refusal(stack.ownership()).is_none());
     let was_ours = |before: &FormerStack| view.owner.refusal(before.ownership()).is_none();
     match (is_adopted, &then.before) {
         (Some(stack), Some(before)) if next == Next::Ready && !was_ours(before) => {

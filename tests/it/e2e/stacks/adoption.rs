@@ -68,7 +68,11 @@ fn stack_of_another_tool_is_adopted_changed_and_left_in_place() {
     let api = scene.api::<Deployment>();
     run(api.delete(NAME, &DeleteParams::default())).unwrap();
     gone(&api, NAME);
-    assert_eq!(status(&scene, "dev"), "UPDATE_COMPLETE", "an adopted stack stays");
+    assert_eq!(
+        status(&scene, "dev"),
+        "UPDATE_COMPLETE",
+        "an adopted stack stays"
+    );
 }
 
 #[test]

@@ -9,8 +9,8 @@ use sluice_lab::{gitlab::zip, lab::HUB_REGION};
 use super::{
     emulator::parameter,
     fixture::{
-        checked, client, deployment, name, nothing_written, outputs, push_archive, push_files, spec,
-        template, wait_no_change_sets,
+        checked, client, deployment, name, nothing_written, outputs, push_archive, push_files,
+        spec, template, wait_no_change_sets,
     },
 };
 use crate::{
@@ -102,7 +102,9 @@ fn bucket(scene: &Scene<'_>) -> String {
 fn published(scene: &Scene<'_>, mark: usize, assembly: &Assembly) -> Vec<String> {
     let calls = scene.environment.lab.aws.calls_since(mark);
     let calls = calls.of_service("s3").writes();
-    calls.only(|call| call.resource.contains(&assembly.key())).names()
+    calls
+        .only(|call| call.resource.contains(&assembly.key()))
+        .names()
 }
 
 /// Asserts that the function answers with that version.
@@ -203,7 +205,11 @@ fn file_with_other_content_is_neither_used_nor_replaced() {
     scene.apply(&wanted(&scene));
     scene.stalled(
         "PreflightFailed",
-        &[&assembly.code_id, "exists and has other content", "AssetHashType.OUTPUT"],
+        &[
+            &assembly.code_id,
+            "exists and has other content",
+            "AssetHashType.OUTPUT",
+        ],
     );
     nothing_written(&scene, mark);
     assert_eq!(published(&scene, mark, &assembly), [""; 0]);
@@ -252,7 +258,9 @@ fn stack_of_another_account_is_refused() {
 fn bucket_of_another_bootstrap_is_refused() {
     refused(
         "stk-cdk-bucket",
-        |assembly, _| assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket"),
+        |assembly, _| {
+            assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket")
+        },
         &["goes to bucket my-bucket", "only to cdk-hnb659fds-assets"],
     );
 }
@@ -353,7 +361,10 @@ fn stack_that_imports_from_another_one_follows_it() {
         let run = scene.run_in_dev();
         assert_eq!(run.release.revision, revision);
         let mut components = run.components.into_iter();
-        components.find(|it| it.name == "api").expect("api").deferred
+        components
+            .find(|it| it.name == "api")
+            .expect("api")
+            .deferred
     };
     assert!(deferred(1));
 
@@ -422,7 +433,12 @@ fn apps_of_the_cdk_are_delivered() {
     let stacks = run(client(&scene, "dev").describe_stacks().send()).unwrap();
     let ours = format!("{}-", name(&scene));
     let ours: Vec<_> = (stacks.stacks.unwrap_or_default().into_iter())
-        .filter(|stack| stack.stack_name.as_deref().is_some_and(|it| it.starts_with(&ours)))
+        .filter(|stack| {
+            stack
+                .stack_name
+                .as_deref()
+                .is_some_and(|it| it.starts_with(&ours))
+        })
         .filter(|stack| stack.parent_id.is_none())
         .collect();
     assert_eq!(ours.len(), APPS.len() + 1, "a stage has two stacks");

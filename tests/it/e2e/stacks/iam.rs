@@ -33,7 +33,10 @@ fn create(
     let client = client(scene, account);
     let parameters = parameters.iter().map(|(key, value)| {
         let parameter = Parameter::builder();
-        parameter.parameter_key(*key).parameter_value(*value).build()
+        parameter
+            .parameter_key(*key)
+            .parameter_value(*value)
+            .build()
     });
     let create = client
         .create_stack()

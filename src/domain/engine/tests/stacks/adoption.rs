@@ -41,11 +41,17 @@ fn unmanaged_stack_is_adopted_by_a_record_and_gets_no_tags_of_the_owner() {
 
     let second = adopting(&mut aws, 3, "Queue: fast");
     let plan = planned(&mut aws, &second);
-    assert!(plan.changes.iter().any(|it| it.action == "Adopt"), "{plan:?}");
+    assert!(
+        plan.changes.iter().any(|it| it.action == "Adopt"),
+        "{plan:?}"
+    );
     assert_eq!(aws.deliver_as(second), Step::Succeeded, "{}", aws.log);
     assert_eq!(text(&aws), "Queue: fast");
     assert_eq!(record(&aws), Some(&owner().tags()));
-    assert!(deployed(&aws).stack.tags.is_empty(), "those of the spec only");
+    assert!(
+        deployed(&aws).stack.tags.is_empty(),
+        "those of the spec only"
+    );
     assert!(!aws.status.inventory[0].created);
 
     // From now on, it is the Deployment's own.
@@ -94,6 +100,9 @@ fn stack_that_another_deployment_adopted_is_refused() {
     let second = adopting(&mut aws, 2, "Queue: fast");
     assert_eq!(aws.deliver_as(second), Step::Failed);
     let message = message(&aws);
-    assert!(message.contains("owned by Deployment shop/payment"), "{message}");
+    assert!(
+        message.contains("owned by Deployment shop/payment"),
+        "{message}"
+    );
     assert_eq!(text(&aws), "Queue: slow");
 }

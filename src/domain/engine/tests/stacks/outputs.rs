@@ -165,7 +165,9 @@ fn stack_that_imports_is_computed_once_the_other_one_serves() {
     let changes: Vec<_> = plan.changes.iter().filter(of_importer).collect();
     assert!(!changes.is_empty(), "{plan:?}");
     assert!(
-        changes.iter().all(|it| it.field.as_deref() != Some("imports")),
+        changes
+            .iter()
+            .all(|it| it.field.as_deref() != Some("imports")),
         "{changes:?}"
     );
     assert_eq!(aws.deliver_as(second), Step::Succeeded, "{}", aws.log);

@@ -85,7 +85,14 @@ pub fn file_assets(
     }
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut assets = Vec::new();
-    for (id, File { source, destinations }) in manifest.files {
+    for (
+        id,
+        File {
+            source,
+            destinations,
+        },
+    ) in manifest.files
+    {
         let Some(path) = source.path else {
             return Err(format!(
                 "a command makes the asset {id} when it is published, and Sluice runs none: let cdk synth bundle it"

@@ -117,7 +117,10 @@ impl Manifest {
                 name: it.name(id),
                 id: id.clone(),
                 stack_name: it.properties.stack_name.as_ref().unwrap_or(id).clone(),
-                environment: it.environment.clone().ok_or_else(|| missing("environment"))?,
+                environment: it
+                    .environment
+                    .clone()
+                    .ok_or_else(|| missing("environment"))?,
                 template: in_assembly(assembly, folder, template)?,
                 asset_manifests: manifests.collect::<Result<_, _>>()?,
                 depends_on: self

@@ -136,7 +136,8 @@ fn paths_out_of_the_assembly_are_refused() {
     ] {
         let refusal = in_assembly("cdk.out", "cdk.out", path).unwrap_err();
         assert!(
-            refusal.contains("leads out of the assembly") || refusal.contains("not a relative path"),
+            refusal.contains("leads out of the assembly")
+                || refusal.contains("not a relative path"),
             "{path}: {refusal}"
         );
         let mut manifest = manifest();
@@ -229,7 +230,12 @@ fn assets() -> Value {
 
 fn listed(assets: &Value) -> Result<Vec<FileAsset>, String> {
     let text = assets.to_string();
-    file_assets(text.as_bytes(), "cdk.out", "cdk.out/Api.assets.json", &bootstrap())
+    file_assets(
+        text.as_bytes(),
+        "cdk.out",
+        "cdk.out/Api.assets.json",
+        &bootstrap(),
+    )
 }
 
 #[test]
@@ -247,7 +253,10 @@ fn assets_go_to_the_bucket_of_the_bootstrap() {
         .replace("${AWS::Region}", "eu-west-1");
     let of_environment: Value = serde_json::from_str(&of_environment).unwrap();
     assert_eq!(listed(&of_environment), Ok(vec![expected]));
-    assert_eq!(bootstrap().bucket(), "cdk-hnb659fds-assets-222222222222-eu-west-1");
+    assert_eq!(
+        bootstrap().bucket(),
+        "cdk-hnb659fds-assets-222222222222-eu-west-1"
+    );
 }
 
 #[test]
@@ -262,8 +271,14 @@ fn other_destinations_are_refused() {
     for (field, value) in [
         ("bucketName", "my-own-bucket"),
         ("bucketName", "cdk-hnb659fds-assets-333333333333-eu-west-1"),
-        ("bucketName", "cdk-other-assets-${AWS::AccountId}-${AWS::Region}"),
-        ("bucketName", "cdk-hnb659fds-assets-${AWS::AccountId}-us-east-1"),
+        (
+            "bucketName",
+            "cdk-other-assets-${AWS::AccountId}-${AWS::Region}",
+        ),
+        (
+            "bucketName",
+            "cdk-hnb659fds-assets-${AWS::AccountId}-us-east-1",
+        ),
         ("region", "us-east-1"),
         (
             "assumeRoleArn",
@@ -295,7 +310,11 @@ fn destinations_in_other_accounts_and_regions_are_left_out() {
     destinations["222222222222-us-east-1-e7fa6661"] = destination("222222222222", "us-east-1");
     assert_eq!(listed(&shared), listed(&assets()));
     destinations_only(&mut shared, "222222222222-eu-west-1");
-    assert_eq!(listed(&shared), listed(&assets()), "without a digest, as earlier versions write it");
+    assert_eq!(
+        listed(&shared),
+        listed(&assets()),
+        "without a digest, as earlier versions write it"
+    );
 }
 
 /// Leaves one destination, in the account and region of the target.
