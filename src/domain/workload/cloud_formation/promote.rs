@@ -25,15 +25,18 @@ fn to_execute<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a Proposal> {
     (!changes_nothing(proposal)).then_some(proposal)
 }
 
-/// The execution of the change set, for the journal.
+/// The adoption, if it may come to one, and the execution of the change set, for the journal.
 pub fn intents(want: &DesiredStack, view: View<'_>) -> Vec<Intent> {
-    let intent = |proposal: &Proposal| Intent {
+    let intent = |operation: &str, result: Option<String>| Intent {
         component: want.component.clone(),
-        operation: "ExecuteChangeSet".to_owned(),
+        operation: operation.to_owned(),
         resource: want.stack_name.clone(),
-        result: Some(proposal.name.clone()),
+        result,
     };
-    to_execute(want, view).map(intent).into_iter().collect()
+    let adoption = (want.adoption != Adoption::NotAsked).then(|| intent("PutObject", None));
+    let execution = to_execute(want, view);
+    let execution = execution.map(|it| intent("ExecuteChangeSet", Some(it.name.clone())));
+    adoption.into_iter().chain(execution).collect()
 }
 
 /// The next read or action until the stack has what the change set gives it.

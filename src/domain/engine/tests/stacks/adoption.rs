@@ -1,10 +1,7 @@
 //! Stacks that other tools created, and that a Release adopts.
 
 use super::*;
-use crate::domain::{
-    check::{StageCheck, Verdict},
-    substitution::Variables,
-};
+use crate::api::v1alpha1::{InventoryItem, TargetStatus};
 
 /// A Release of the stack that may adopt it.
 fn adopting(aws: &mut FakeAws, revision: i64, text: &str) -> Desired {
@@ -34,11 +31,6 @@ fn record(aws: &FakeAws) -> Option<&BTreeMap<String, String>> {
 fn unmanaged_stack_is_adopted_by_a_record_and_gets_no_tags_of_the_owner() {
     let mut aws = FakeAws::new();
     created_by_another_tool(&mut aws);
-    let refused = release(&mut aws, 2, "Queue: fast");
-    assert_eq!(aws.deliver_as(refused), Step::Failed);
-    assert!(message(&aws).contains("adopt"), "{}", message(&aws));
-    assert_eq!(text(&aws), "Queue: slow");
-
     let second = adopting(&mut aws, 3, "Queue: fast");
     let plan = planned(&mut aws, &second);
     assert!(
@@ -61,6 +53,16 @@ fn unmanaged_stack_is_adopted_by_a_record_and_gets_no_tags_of_the_owner() {
 }
 
 #[test]
+fn unmanaged_stack_is_refused_without_adopt() {
+    let mut aws = FakeAws::new();
+    created_by_another_tool(&mut aws);
+    let refused = release(&mut aws, 2, "Queue: fast");
+    assert_eq!(aws.deliver_as(refused), Step::Failed);
+    assert!(message(&aws).contains("set adopt"), "{}", message(&aws));
+    assert_eq!(text(&aws), "Queue: slow");
+}
+
+#[test]
 fn stack_without_a_change_is_adopted_too() {
     let mut aws = FakeAws::new();
     created_by_another_tool(&mut aws);
@@ -76,17 +78,15 @@ fn stack_without_a_change_is_adopted_too() {
 fn failed_adoption_ends_with_the_former_stack_and_no_record() {
     let mut aws = FakeAws::new();
     created_by_another_tool(&mut aws);
-    let mut second = adopting(&mut aws, 2, "Queue: fast");
-    let check = serde_json::json!({"name": "page", "http": {"url": "https://example.com/"}});
-    let check = serde_json::from_value(check).expect("a check");
-    let check = StageCheck::new(&check, &Variables::default()).expect("valid");
-    second.checks = vec![check.expect("a check of the stage")];
-    aws.watched = Verdict::Failed("it answered 503".into());
+    let second = adopting(&mut aws, 2, "Queue: fast");
+    let second = failing_later(&mut aws, second);
     assert_eq!(aws.deliver_as(second), Step::RolledBack, "{}", aws.log);
+    assert!(aws.log.contains("ExecuteChangeSet"), "{}", aws.log);
     assert_eq!(text(&aws), "Queue: slow");
     assert_eq!(deployed(&aws).stack.tags["team"], "shop");
     assert_eq!(record(&aws), None);
-    assert!(aws.status.inventory.is_empty());
+    let of_stack = |item: &&InventoryItem| item.component == "infra";
+    assert_eq!(aws.status.inventory.iter().find(of_stack), None);
 }
 
 #[test]

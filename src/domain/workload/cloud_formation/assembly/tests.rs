@@ -337,5 +337,5 @@ fn assets_that_sluice_does_not_make_are_refused() {
     let mut outside = assets();
     outside["files"]["1a2b"]["source"]["path"] = json!("../../.git");
     assert!(listed(&outside).is_err());
-    assert!(file_assets(b"[]", "cdk.out", "cdk.out/Api.assets.json", &bootstrap()).is_err());
+    assert!(file_assets(b"null", "cdk.out", "cdk.out/Api.assets.json", &bootstrap()).is_err());
 }
