@@ -204,7 +204,7 @@ fn file_with_other_content_is_neither_used_nor_replaced() {
     assembly.push(&scene);
     scene.apply(&wanted(&scene));
     scene.stalled(
-        "PreflightFailed",
+        "DeliveryFailed",
         &[
             &assembly.code_id,
             "exists and has other content",
@@ -217,7 +217,12 @@ fn file_with_other_content_is_neither_used_nor_replaced() {
 
 /// Asserts that the Release of this assembly, as edited, is refused before anything is written.
 #[track_caller]
-fn refused(namespace: &str, edit: impl FnOnce(&mut Assembly, &mut Value), parts: &[&str]) {
+fn refused(
+    namespace: &str,
+    reason: &str,
+    edit: impl FnOnce(&mut Assembly, &mut Value),
+    parts: &[&str],
+) {
     let scene = Scene::new(namespace);
     let mark = scene.environment.lab.aws.mark();
     let mut assembly = Assembly::of(&scene, namespace);
@@ -225,7 +230,7 @@ fn refused(namespace: &str, edit: impl FnOnce(&mut Assembly, &mut Value), parts:
     edit(&mut assembly, spec(&mut wanted));
     assembly.push(&scene);
     scene.apply(&wanted);
-    scene.stalled("PreflightFailed", parts);
+    scene.stalled(reason, parts);
     nothing_written(&scene, mark);
     assert_eq!(published(&scene, mark, &assembly), [""; 0]);
 }
@@ -234,6 +239,7 @@ fn refused(namespace: &str, edit: impl FnOnce(&mut Assembly, &mut Value), parts:
 fn unknown_stack_is_reported_with_those_that_exist() {
     refused(
         "stk-cdk-unknown",
+        "PreflightFailed",
         |_, stack| stack["cdk"]["stack"] = json!("Prod/HelloCdk"),
         &[
             "cloudFormation.cdk.stack",
@@ -246,6 +252,7 @@ fn unknown_stack_is_reported_with_those_that_exist() {
 fn stack_of_another_account_is_refused() {
     refused(
         "stk-cdk-account",
+        "PreflightFailed",
         |assembly, _| {
             let environment = format!("/{HUB_REGION}\"");
             assembly.manifest = assembly.manifest.replacen(&environment, "/us-east-1\"", 1);
@@ -258,6 +265,7 @@ fn stack_of_another_account_is_refused() {
 fn bucket_of_another_bootstrap_is_refused() {
     refused(
         "stk-cdk-bucket",
+        "DeliveryFailed",
         |assembly, _| {
             assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket")
         },
@@ -269,6 +277,7 @@ fn bucket_of_another_bootstrap_is_refused() {
 fn template_that_was_changed_after_its_synthesis_is_refused() {
     refused(
         "stk-cdk-changed",
+        "DeliveryFailed",
         |assembly, _| assembly.template = assembly.template.replace("live", "alive"),
         &["HelloCdk.template.json was changed after cdk synth"],
     );
@@ -278,6 +287,7 @@ fn template_that_was_changed_after_its_synthesis_is_refused() {
 fn missing_file_is_reported_with_its_path() {
     refused(
         "stk-cdk-missing",
+        "DeliveryFailed",
         |assembly, _| assembly.assets = assembly.assets.replace("asset.", "absent."),
         &["it has no file below \"cdk.out/absent."],
     );
