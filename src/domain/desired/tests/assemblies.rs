@@ -6,7 +6,7 @@ use super::*;
 use crate::api::v1alpha1::Component;
 
 /// A component that is this stack of the assembly.
-fn component(name: &str, cdk: Value) -> Component {
+fn component(name: &str, cdk: &Value) -> Component {
     let component = json!({"name": name, "cloudFormation": {
         "stackName": format!("checkout-{name}"), "artifact": "api", "role": "cfn-exec", "cdk": cdk,
     }});
@@ -47,9 +47,9 @@ fn levels_of(components: Vec<Component>) -> Vec<(String, usize)> {
 
 #[test]
 fn stack_comes_after_the_stacks_that_it_depends_on() {
-    let api = || component("api", json!({"stack": "$(stage.name)/Api"}));
+    let api = || component("api", &json!({"stack": "$(stage.name)/Api"}));
     let data =
-        |assembly: &str| component("data", json!({"stack": "dev/Data", "assembly": assembly}));
+        |assembly: &str| component("data", &json!({"stack": "dev/Data", "assembly": assembly}));
     let both = levels_of(vec![api(), data("./cdk.out/")]);
     assert_eq!(both, [("api".into(), 1), ("data".into(), 0)]);
     assert_eq!(levels_of(vec![api()]), [("api".into(), 0)]);
@@ -57,8 +57,8 @@ fn stack_comes_after_the_stacks_that_it_depends_on() {
 
 #[test]
 fn stack_waits_for_the_exports_of_those_that_it_depends_on() {
-    let api = component("api", json!({"stack": "dev/Api"}));
-    let data = component("data", json!({"stack": "dev/Data"}));
+    let api = component("api", &json!({"stack": "dev/Api"}));
+    let data = component("data", &json!({"stack": "dev/Data"}));
     let desired = work_out(&release_of(vec![api, data])).expect("a desired state");
     let waits = |at: usize| {
         let needed = desired.components[at].needed_outputs();
@@ -72,7 +72,7 @@ fn stack_waits_for_the_exports_of_those_that_it_depends_on() {
 #[test]
 fn stack_that_the_target_can_not_have_is_refused_with_its_field() {
     let refusal = |cdk: Value| {
-        let release = release_of(vec![component("api", cdk)]);
+        let release = release_of(vec![component("api", &cdk)]);
         work_out(&release).expect_err("a refusal").to_string()
     };
     let field = "spec.components[api].cloudFormation.cdk.stack";
@@ -104,7 +104,7 @@ fn stack_that_the_target_can_not_have_is_refused_with_its_field() {
 
 #[test]
 fn pattern_of_stacks_stands_for_one_component_each() {
-    let mut all = component("app", json!({"stack": "$(stage.name)/*"}));
+    let mut all = component("app", &json!({"stack": "$(stage.name)/*"}));
     let Some(spec) = &mut all.cloud_formation else {
         panic!("a stack");
     };
@@ -132,7 +132,7 @@ fn pattern_of_stacks_stands_for_one_component_each() {
 
 #[test]
 fn overrides_of_a_pattern_apply_to_each_of_its_stacks() {
-    let mut all = component("app", json!({"stack": "dev/*"}));
+    let mut all = component("app", &json!({"stack": "dev/*"}));
     if let Some(spec) = &mut all.cloud_formation {
         spec.stack_name = "checkout-$(stack.name)".into();
     }
@@ -154,7 +154,7 @@ fn overrides_of_a_pattern_apply_to_each_of_its_stacks() {
 
 #[test]
 fn pattern_that_matches_no_stack_is_refused_with_those_that_exist() {
-    let release = release_of(vec![component("app", json!({"stack": "test/*"}))]);
+    let release = release_of(vec![component("app", &json!({"stack": "test/*"}))]);
     let refusal = work_out(&release).expect_err("a refusal").to_string();
     assert!(refusal.contains("cdk.stack"), "{refusal}");
     assert!(refusal.contains("it has dev/Api, dev/Data"), "{refusal}");

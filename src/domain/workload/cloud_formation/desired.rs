@@ -74,7 +74,7 @@ pub enum TemplateAt {
     /// A file in the archive, by its path.
     File(String),
     /// The template of a stack in a cloud assembly.
-    Assembly(StackInAssembly),
+    Assembly(Box<StackInAssembly>),
 }
 
 /// A stack in a cloud assembly.
@@ -201,7 +201,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
             notifications: notifications?,
         },
         deferred,
-        imports: scope.needs.iter().map(exports).collect(),
+        imports: scope.needs.iter().map(|it| exports(it)).collect(),
         allow: stack.allow.clone(),
         resources_to_skip: stack.rollback.resources_to_skip.clone(),
         imports_existing: stack.import_existing_resources,
@@ -265,11 +265,11 @@ fn template_at(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateAt, Invalid> {
         qualifier: cdk.qualifier.clone(),
     };
     let found = scope.within("cdk.stack", found, bootstrap.refusal(found))?;
-    Ok(TemplateAt::Assembly(StackInAssembly {
+    Ok(TemplateAt::Assembly(Box::new(StackInAssembly {
         assembly: folder(cdk).to_owned(),
         stack: found.clone(),
         bootstrap,
-    }))
+    })))
 }
 
 /// The folder of the assembly, without a slash at its end; empty for the archive itself.
@@ -401,9 +401,9 @@ pub fn needs(
 }
 
 /// The exports of the stack of this component.
-fn exports(component: &String) -> OutputRef {
+fn exports(component: &str) -> OutputRef {
     OutputRef {
-        component: component.clone(),
+        component: component.to_owned(),
         output: EXPORTS.to_owned(),
     }
 }
