@@ -10,8 +10,8 @@ use sluice::api::v1alpha1::Deployment;
 use super::{
     emulator::setting,
     fixture::{
-        TEMPLATE, check_drift, client, deployment, described, name, nothing_written, push, status,
-        tags, template, wait_status,
+        TEMPLATE, client, deployment, described, name, nothing_written, push, status, tags,
+        template, wait_status,
     },
 };
 use crate::e2e::{
@@ -56,8 +56,6 @@ fn stack_of_another_tool_is_adopted_changed_and_left_in_place() {
     assert_eq!(setting(&scene, "dev").as_deref(), Some("adopted"));
     assert_eq!(template(&scene, "dev"), second);
     assert_eq!(tags(&scene, "dev"), team(), "no tags of the owner");
-    check_drift(&scene, "after the adoption");
-
     // From now on, it is the Deployment's own.
     wanted["spec"]["components"][0]["adopt"] = json!(false);
     scene.apply(&wanted);
@@ -84,7 +82,7 @@ fn stack_is_adopted_only_with_spec_and_grant() {
     let mut wanted = deployment(&scene, &["dev"]);
     scene.apply(&wanted);
     scene.stalled(
-        "PreflightFailed",
+        "DeliveryFailed",
         &["was not created by Sluice", "adopt", "mayAdopt"],
     );
     wanted["spec"]["components"][0]["adopt"] = json!(true);
