@@ -2,6 +2,7 @@
 //!
 //! `cdk/` has what `cdk synth` of aws-cdk-lib 2.276.0 (Apache-2.0) left of an app with a function.
 
+use aws_sdk_cloudformation::types::StackStatus;
 use serde_json::{Value, json};
 use sluice::domain::digest::Sha256;
 use sluice_lab::{gitlab::zip, lab::HUB_REGION};
@@ -267,7 +268,7 @@ fn bucket_of_another_bootstrap_is_refused() {
         "stk-cdk-bucket",
         "DeliveryFailed",
         |assembly, _| {
-            assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket")
+            assembly.assets = assembly.assets.replace("cdk-hnb659fds-assets", "my-bucket");
         },
         &["goes to bucket my-bucket", "only to cdk-hnb659fds-assets"],
     );
@@ -453,7 +454,7 @@ fn apps_of_the_cdk_are_delivered() {
         .collect();
     assert_eq!(ours.len(), APPS.len() + 1, "a stage has two stacks");
     for stack in ours {
-        let status = stack.stack_status.as_ref().map(|it| it.as_str());
+        let status = stack.stack_status.as_ref().map(StackStatus::as_str);
         assert_eq!(status, Some("CREATE_COMPLETE"), "{stack:?}");
         for output in stack.outputs.unwrap_or_default() {
             if output.output_key.as_deref() == Some("FunctionArn") {
