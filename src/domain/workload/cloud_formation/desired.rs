@@ -38,8 +38,7 @@ pub struct DesiredStack {
     pub settings: Settings,
     /// Parameters that need an output of another component.
     pub deferred: BTreeMap<String, Template>,
-    /// The exports of other components' stacks that the template may import, as the output [`EXPORTS`], until they are
-    /// known.
+    /// The exports of other components' stacks that the template may import, as the output `*`, until they are known.
     pub imports: BTreeSet<OutputRef>,
     /// The resources that a change may replace or delete.
     pub allow: Allow,
