@@ -13,10 +13,11 @@ use crate::{
         outcome::Outcome,
         ownership::Owner,
         reason::Reason,
+        workload::cloud_formation::Bootstrap,
     },
     ports::{
-        CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, stacks::Stacks,
-        store::Store,
+        CallError, CallErrorKind, lambda::Functions, monitoring::Monitoring, s3::Sites,
+        stacks::Stacks, store::Store,
     },
 };
 
@@ -111,6 +112,32 @@ impl Access {
         cloud
             .stacks(&self.account, &self.region, &self.permissions)
             .await
+    }
+
+    /// The bucket of file assets of a CDK bootstrap. Objects in it are created and never replaced.
+    pub async fn assets(
+        &self,
+        context: &Context,
+        bootstrap: &Bootstrap,
+    ) -> Result<Arc<dyn Store>, CallError> {
+        let store = context
+            .cloud
+            .assets(&self.account, bootstrap, &self.permissions);
+        store.await.map_err(|error| match error.kind {
+            CallErrorKind::Denied => CallError {
+                message: format!(
+                    "{}; CDK has to be bootstrapped with the qualifier {} in aws://{}/{}, and the role of Account {} needs \
+                     the right to assume this role",
+                    error.message,
+                    bootstrap.qualifier,
+                    bootstrap.account_id,
+                    bootstrap.region,
+                    self.account.name_any()
+                ),
+                ..error
+            },
+            _ => error,
+        })
     }
 }
 

@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+mod expansion;
 #[cfg(test)]
 mod tests;
 
+use self::expansion::{Placed, placed};
 use super::{
     check::StageCheck,
     duration::duration,
@@ -25,8 +27,7 @@ use super::{
     workload::{component::DesiredComponent, scope::Scope, spec},
 };
 use crate::api::v1alpha1::{
-    Component, ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage,
-    TargetSpec,
+    ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage, TargetSpec,
 };
 
 /// The desired state of one Target.
@@ -175,16 +176,16 @@ pub fn examine(
     let traffic = found.keep(Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
         Invalid::new(format!("spec.stages[{}].rollout.{field}", stage.name), why)
     }));
-    let dependencies: Vec<(&str, &[String])> = template
-        .components
+    let placed = placed(release, &variables, &mut found);
+    let dependencies: Vec<(&str, &[String])> = placed
         .iter()
-        .map(|component| (component.name.as_str(), component.depends_on.as_slice()))
+        .map(|it| (it.component.name.as_str(), it.depends_on.as_slice()))
         .collect();
     let levels = found.keep(
         levels(&dependencies)
             .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string())),
     );
-    let levels = levels.unwrap_or_else(|| vec![0; template.components.len()]);
+    let levels = levels.unwrap_or_else(|| vec![0; placed.len()]);
     let base = BaseScope {
         release,
         stage,
@@ -192,6 +193,7 @@ pub fn examine(
         owner,
         permissions,
         variables: &variables,
+        placed: &placed,
     };
     let components = base.components(&levels, &mut found);
     // Checks of the stage may use the outputs of all components.
@@ -226,25 +228,27 @@ struct BaseScope<'a> {
     owner: &'a Owner,
     permissions: &'a Permissions,
     variables: &'a Variables,
+    placed: &'a [Placed],
 }
 
 impl BaseScope<'_> {
     /// The components without problems, in the order of the template.
     fn components(&self, levels: &[usize], found: &mut Problems) -> Vec<DesiredComponent> {
-        let template = &self.release.template;
-        let mut in_order: Vec<(usize, &Component)> =
-            template.components.iter().enumerate().collect();
+        let mut in_order: Vec<(usize, &Placed)> = self.placed.iter().enumerate().collect();
         // Outputs must be known before the components that use them.
         in_order.sort_by_key(|(at, _)| levels[*at]);
         let mut made: BTreeMap<usize, DesiredComponent> = BTreeMap::new();
         let mut problems: BTreeMap<usize, Problems> = BTreeMap::new();
-        for (at, component) in in_order {
-            let variables = self.variables_of(component, made.values());
+        for (at, placed) in in_order {
+            let component = &placed.component;
+            let variables = self.variables_of(placed, made.values());
             let scope = Scope {
                 field: spec::field(component).unwrap_or_default(),
                 component,
+                template_name: &placed.template_name,
                 stage: self.stage,
-                template_artifacts: &template.artifacts,
+                needs: &placed.needs,
+                template_artifacts: &self.release.template.artifacts,
                 artifacts: &self.release.artifacts,
                 target: self.target,
                 owner: self.owner,
@@ -276,24 +280,21 @@ impl BaseScope<'_> {
     /// The variables, with the outputs of the components that this one depends on, directly or indirectly.
     fn variables_of<'c>(
         &self,
-        component: &Component,
+        placed: &Placed,
         made: impl Iterator<Item = &'c DesiredComponent>,
     ) -> Variables {
-        let all = &self.release.template.components;
         let mut reached: BTreeSet<&str> = BTreeSet::new();
-        let mut next: Vec<&str> = component.depends_on.iter().map(String::as_str).collect();
+        let mut next: Vec<&str> = placed.depends_on.iter().map(String::as_str).collect();
         while let Some(name) = next.pop() {
             if reached.insert(name) {
-                let of_name = all.iter().filter(|other| other.name == name);
+                let of_name = self.placed.iter().filter(|it| it.component.name == name);
                 next.extend(of_name.flat_map(|it| it.depends_on.iter().map(String::as_str)));
             }
         }
         let mut variables = self.variables.clone();
-        for other in all
-            .iter()
-            .filter(|other| !reached.contains(other.name.as_str()))
-        {
-            variables.add_other(&other.name);
+        let names = self.placed.iter().map(|it| it.component.name.as_str());
+        for other in names.filter(|name| !reached.contains(name)) {
+            variables.add_other(other);
         }
         let made = made.filter(|other| reached.contains(other.name.as_str()));
         with_outputs(variables, made, self.target)

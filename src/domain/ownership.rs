@@ -24,6 +24,18 @@ pub struct Owner {
     pub name: String,
 }
 
+/// Whether the key is that of a tag that names the owner.
+pub fn is_mark(key: &str) -> bool {
+    [CLUSTER, NAMESPACE, NAME].contains(&key)
+}
+
+/// Whether these tags name an owner.
+pub fn is_marked(tags: &BTreeMap<String, String>) -> bool {
+    [CLUSTER, NAMESPACE, NAME]
+        .iter()
+        .all(|key| tags.contains_key(*key))
+}
+
 impl Owner {
     /// The tags that mark the owner's resources.
     pub fn tags(&self) -> BTreeMap<String, String> {

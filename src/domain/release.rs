@@ -1,6 +1,6 @@
 //! When to create a new Release, and its content.
 
-use super::{digest::Sha256, grants::matches, outcome::shorten};
+use super::{digest::Sha256, grants::matches, outcome::shorten, workload::spec};
 use crate::api::v1alpha1::{
     DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Stage, Template,
 };
@@ -85,7 +85,24 @@ fn reusable(spec: &DeploymentSpec, newest: &ExistingRelease) -> bool {
     let same_project = spec.source.project == source.project
         || spec.source.project == source.project_id.to_string();
     let same_ref = spec.source.git_ref == source.git_ref || spec.source.git_ref.contains('*');
-    same_project && same_ref && newest.spec.template.artifacts == spec.artifacts
+    let artifacts = &newest.spec.artifacts;
+    same_project
+        && same_ref
+        && newest.spec.template.artifacts == spec.artifacts
+        && unread_assemblies(spec, artifacts).next().is_none()
+}
+
+/// The cloud assemblies that components need and no artifact has yet: the name of the artifact and the folder.
+pub fn unread_assemblies<'a>(
+    spec: &'a DeploymentSpec,
+    artifacts: &'a [PinnedArtifact],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let needed = spec.components.iter();
+    let needed = needed.filter_map(|it| Some((spec::artifact(it)?, spec::assembly(it)?)));
+    needed.filter(move |(artifact, folder)| {
+        let mut of_name = artifacts.iter().filter(|it| it.name == *artifact);
+        !of_name.any(|it| it.assemblies.iter().any(|it| it.folder == *folder))
+    })
 }
 
 /// The source of a Release. Text that is only displayed is cut to the maximum length.

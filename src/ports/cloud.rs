@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use super::{
     CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, stacks::Stacks, store::Store,
 };
-use crate::{api::v1alpha1::Account, domain::grants::Permissions};
+use crate::{
+    api::v1alpha1::Account,
+    domain::{grants::Permissions, workload::cloud_formation::Bootstrap},
+};
 
 /// Our identity, as `GetCallerIdentity` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,15 @@ pub trait Cloud: Send + Sync {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Stacks>, CallError>;
+
+    /// The bucket of file assets of a CDK bootstrap, through its publishing role, limited to that bucket. Objects in it
+    /// are created and never replaced: a write of an existing key is [`super::CallErrorKind::Stale`].
+    async fn assets(
+        &self,
+        account: &Account,
+        bootstrap: &Bootstrap,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Store>, CallError>;
 
     /// The artifact bucket of a region of the account.
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError>;

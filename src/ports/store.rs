@@ -63,6 +63,9 @@ pub trait Store: Send + Sync {
         metadata: &BTreeMap<String, String>,
     ) -> Result<String, CallError>;
 
+    /// `PutObject` of a small object that does not exist; [`super::CallErrorKind::Stale`] if it does.
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<String, CallError>;
+
     /// Uploads a stream of any size: by one `PutObject` if it is small, otherwise by a multipart upload, with
     /// at most 15 MiB in memory. Aborts the upload on every error. Returns the version id.
     async fn upload(

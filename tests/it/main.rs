@@ -5,6 +5,7 @@ mod adapters_aws;
 mod adapters_gitlab;
 mod adapters_kubernetes;
 mod architecture;
+mod assemblies;
 mod chart;
 mod check_kinds;
 mod cluster;

@@ -4,19 +4,14 @@
 //! share clients. Sessions are kept until their Account, or one that it goes through, changes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_sts::config::IdentityCache;
-use aws_smithy_http_client::tls;
 use kube::ResourceExt as _;
 
 use super::{
@@ -29,13 +24,14 @@ use super::{
     meter::Meter,
     policy::{Purpose, SessionScope, session_policy},
     s3::S3Sites,
+    sdk::load,
     shared::{Key, Origin, Shared},
     store::S3Store,
     timeouts::{CONNECT_TIMEOUT, READ_TIMEOUT},
 };
 use crate::{
-    api::v1alpha1::{Account, AccountRegion},
-    domain::grants::Permissions,
+    api::v1alpha1::{Account, AccountRegion, AssumeRole},
+    domain::{grants::Permissions, workload::cloud_formation::Bootstrap},
     fence::Fence,
     metrics::Metrics,
     ports::{
@@ -50,14 +46,11 @@ use crate::{
     },
 };
 
-/// The SDK's attempts at a read.
-const READ_ATTEMPTS: u32 = 3;
-
 /// The clients of one service, each with its session.
 type Ports<T> = Shared<(Arc<Verified>, Arc<T>)>;
 
 /// What a session is limited to, in which region: nothing else, if its credentials come from a role.
-type Limits<'a> = (&'a AccountRegion, Purpose, &'a Permissions);
+type Limits<'a> = (&'a AccountRegion, &'a Purpose, &'a Permissions);
 
 /// An account's id, a region, and the endpoint, if it is not AWS's own.
 type Address = (String, String, Option<String>);
@@ -215,6 +208,21 @@ impl AwsCloud {
                 name: Some(permissions.holder.session_name()),
             }
         };
+        if let Some((_, Purpose::Assets(bootstrap), _)) = limits {
+            let role = AssumeRole {
+                role_arn: bootstrap.publishing_role(),
+                external_id: None,
+                via: None,
+                session_tags: BTreeMap::new(),
+            };
+            return Ok(Source::AssumeRole {
+                account: name,
+                restriction: restricted(&role.role_arn),
+                role,
+                sts,
+                from: self.session(account, None)?,
+            });
+        }
         let credentials = &account.spec.credentials;
         if let Some(key) = &credentials.access_key {
             return Ok(Source::AccessKey {
@@ -285,7 +293,7 @@ impl AwsCloud {
         &self,
         account: &Account,
         region: &AccountRegion,
-        limits: Option<(Purpose, &Permissions)>,
+        limits: Option<(&Purpose, &Permissions)>,
     ) -> Result<Arc<Verified>, CallError> {
         let key = key(account, &region.name, limits);
         self.verified
@@ -306,7 +314,7 @@ impl AwsCloud {
     async fn client<T>(
         &self,
         kept: &Ports<T>,
-        (account, region, limits): (&Account, &str, Option<(Purpose, &Permissions)>),
+        (account, region, limits): (&Account, &str, Option<(&Purpose, &Permissions)>),
         make: impl FnOnce(&Clients, Arc<Verified>, &AccountRegion) -> T,
     ) -> Result<Arc<T>, CallError> {
         let listed = listed_region(account, region)?;
@@ -353,7 +361,7 @@ impl Cloud for AwsCloud {
             let scope = account_and_region(account, region);
             LambdaFunctions::new(scope, clients, verified, self.downloads.clone())
         };
-        let to = (account, region, Some((Purpose::Functions, permissions)));
+        let to = (account, region, Some((&Purpose::Functions, permissions)));
         Ok(self.client(&self.functions, to, make).await?)
     }
 
@@ -366,7 +374,7 @@ impl Cloud for AwsCloud {
         let make = |clients: &Clients, verified, _: &AccountRegion| {
             CloudWatch::new(account_and_region(account, region), clients, verified)
         };
-        let to = (account, region, Some((Purpose::Functions, permissions)));
+        let to = (account, region, Some((&Purpose::Functions, permissions)));
         Ok(self.client(&self.monitoring, to, make).await?)
     }
 
@@ -380,7 +388,7 @@ impl Cloud for AwsCloud {
             let bucket = &listed.artifact_bucket;
             S3Sites::new(account, clients, verified, bucket, permissions, &self.fence)
         };
-        let to = (account, region, Some((Purpose::Functions, permissions)));
+        let to = (account, region, Some((&Purpose::Functions, permissions)));
         Ok(self.client(&self.sites, to, make).await?)
     }
 
@@ -394,8 +402,24 @@ impl Cloud for AwsCloud {
             let scope = account_and_region(account, region);
             CloudFormationStacks::new(scope, region, clients, verified)
         };
-        let to = (account, region, Some((Purpose::Stacks, permissions)));
+        let to = (account, region, Some((&Purpose::Stacks, permissions)));
         Ok(self.client(&self.stacks, to, make).await?)
+    }
+
+    async fn assets(
+        &self,
+        account: &Account,
+        bootstrap: &Bootstrap,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Store>, CallError> {
+        let make = |clients: &Clients, verified, _: &AccountRegion| {
+            let (bucket, owner) = (bootstrap.bucket(), &account.spec.account_id);
+            S3Store::new(clients, verified, &bucket, owner, &self.fence).without_replacing()
+        };
+        let purpose = Purpose::Assets(bootstrap.clone());
+        let limits = Some((&purpose, permissions));
+        let to = (account, bootstrap.region.as_str(), limits);
+        Ok(self.client(&self.stores, to, make).await?)
     }
 
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError> {
@@ -409,11 +433,11 @@ impl Cloud for AwsCloud {
     }
 }
 
-fn key(account: &Account, region: &str, limits: Option<(Purpose, &Permissions)>) -> Key {
+fn key(account: &Account, region: &str, limits: Option<(&Purpose, &Permissions)>) -> Key {
     Key {
         account: account.name_any(),
         region: region.to_owned(),
-        limits: limits.map(|(purpose, permissions)| (purpose, permissions.clone())),
+        limits: limits.map(|(purpose, permissions)| (purpose.clone(), permissions.clone())),
     }
 }
 
@@ -444,30 +468,4 @@ fn no_region(account: &Account, name: &str) -> CallError {
         CallErrorKind::Invalid,
         "the Account does not list it: add it with its artifact bucket to spec.regions",
     )
-}
-
-/// The SDK's defaults, with Sluice's HTTP client, timeouts and attempts. Sluice keeps the sessions itself.
-async fn load() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(
-            tls::rustls_provider::CryptoMode::AwsLc,
-        ))
-        .build_https();
-    // Without this, the SDK asks the instance's metadata service for the region, and there may be
-    // none. Only the pod's own credentials use this region: if they need one, it is in the
-    // environment.
-    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(Region::from_static("us-east-1"));
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_timeout(READ_TIMEOUT)
-        .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .region(region)
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
-        .identity_cache(IdentityCache::no_cache())
-        .load()
-        .await
 }

@@ -33,6 +33,7 @@ mod meter;
 mod paced;
 mod policy;
 mod s3;
+mod sdk;
 mod shared;
 mod store;
 mod timeouts;

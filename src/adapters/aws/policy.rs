@@ -7,34 +7,38 @@
 //! enforces the exact patterns.
 //!
 //! One policy would not hold everything, so a Target has a session for its functions and buckets
-//! ([`functions`]), and another one for its stacks ([`stacks`]).
+//! ([`functions`]), another one for its stacks ([`stacks`]), and one for the files of its CDK stacks ([`assets`]).
 
+mod assets;
 mod functions;
 mod patterns;
 mod scope;
 mod stacks;
 
 pub(super) use self::scope::SessionScope;
-use crate::domain::grants::Permissions;
+use crate::domain::{grants::Permissions, workload::cloud_formation::Bootstrap};
 
 /// The calls of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// Lambda, S3 and CloudWatch.
     Functions,
     /// CloudFormation.
     Stacks,
+    /// The bucket of a CDK bootstrap, through the bootstrap's own role.
+    Assets(Bootstrap),
 }
 
 /// The policy as JSON, at most 2,048 characters long.
 pub(super) fn session_policy(
-    purpose: Purpose,
+    purpose: &Purpose,
     scope: SessionScope<'_>,
     permissions: &Permissions,
 ) -> String {
     match purpose {
         Purpose::Functions => functions::policy(scope, permissions),
         Purpose::Stacks => stacks::policy(scope, permissions),
+        Purpose::Assets(bootstrap) => assets::policy(scope, bootstrap),
     }
 }
 

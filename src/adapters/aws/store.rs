@@ -127,11 +127,17 @@ impl Store for S3Store {
             .key(key)
             .expected_bucket_owner(&self.owner)
             .set_metadata(Some(metadata.clone().into_iter().collect()))
+            .set_if_none_match(self.only_new())
             .checksum_algorithm(CHECKSUM)
             .body(bytes.into())
             .send();
         let answer = self.verified.sent(&call, request).await?;
         version_id(&call, answer.version_id)
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<String, CallError> {
+        let store = self.clone().without_replacing();
+        store.put(key, bytes, &BTreeMap::new()).await
     }
 
     async fn upload(

@@ -283,7 +283,15 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 1011)))]
     pub parameters: Vec<String>,
-    /// Whether components with `adopt` may adopt existing, unmanaged functions that this grant names.
+    /// Qualifiers of CDK bootstraps, through whose roles the files of this grant's stacks may be published, such as
+    /// `hnb659fds`. Their version parameters (`/cdk-bootstrap/<qualifier>/version`) need no pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        inner(length(min = 1, max = 10), regex(pattern = r"^[A-Za-z0-9_-]+$"))
+    )]
+    pub cdk_qualifiers: Vec<String>,
+    /// Whether components with `adopt` may adopt existing, unmanaged functions and stacks that this grant names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_adopt: bool,
 }

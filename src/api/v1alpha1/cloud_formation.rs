@@ -13,14 +13,22 @@ use super::rules::{has_no_reserved_keys, has_parameter_names, has_valid_keys, is
 /// The change set is part of the plan: exactly the change set that was planned, and approved where a gate
 /// asks for it, is executed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.template) || !has(self.cdk)")
+    .message("set template, or cdk, but not both: the template of a stack of a CDK app is in the app's assembly"),
+    validation = Rule::new("!has(self.cdk) || !self.cdk.stack.contains('*') || self.stackName.contains('$(stack.name)')")
+    .message("stackName must contain $(stack.name), because cdk.stack names several stacks"),
+    validation = Rule::new("has(self.cdk) || !self.stackName.contains('$(stack.name)')")
+    .message("stackName must be set: only a stack of a CDK app has a name of its own, $(stack.name)"))]
 #[serde(rename_all = "camelCase")]
 pub struct CloudFormation {
-    /// Name of the stack. Takes `$(…)`.
+    /// Name of the stack. Takes `$(…)`; with `cdk`, also `$(stack.name)`, the name that the app gives the stack, which is
+    /// the default then. Stacks of an app may refer to each other by these names.
+    #[serde(default = "stack_name")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z][a-zA-Z0-9-]{0,127}$')")
         .message("must be 1 to 128 letters, digits and -, beginning with a letter"))]
     pub stack_name: String,
-    /// Name of the artifact: a template, or a zip that has one.
+    /// Name of the artifact: a template, or a zip that has one or the assembly of a CDK app.
     #[schemars(length(min = 1, max = 63))]
     pub artifact: String,
     /// Path of the template in the zip, such as `infra/template.yaml`. Omit it if the artifact is the
@@ -29,6 +37,9 @@ pub struct CloudFormation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub template: Option<String>,
+    /// The stack of a CDK app whose template is deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdk: Option<Cdk>,
     /// Name (with path) or ARN of the service role. CloudFormation changes the resources with its rights
     /// only. Takes `$(…)`.
     #[schemars(length(min = 1, max = 768))]
@@ -76,6 +87,40 @@ pub struct CloudFormation {
     /// What may happen when CloudFormation can't roll back a failed update.
     #[serde(default, skip_serializing_if = "StackRollback::is_empty")]
     pub rollback: StackRollback,
+}
+
+/// A stack of a CDK app, in the cloud assembly that `cdk synth` wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cdk {
+    /// The stack, as `cdk list` shows it: its path in the app, such as `Checkout`, or `Prod/Checkout` in a stage of
+    /// the app. Its id or its name in CloudFormation will do too. In a pattern, such as `Prod/*`, `*` stands for any
+    /// characters: each stack whose path matches is a component of its own. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 512))]
+    pub stack: String,
+    /// Folder of the assembly in the zip.
+    #[serde(default = "assembly")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub assembly: String,
+    /// Qualifier of the bootstrap, through which the stack's files are published. A grant must have it.
+    #[serde(default = "qualifier")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]+$"), length(min = 1, max = 10))]
+    pub qualifier: String,
+}
+
+/// The name that a CDK app gives its stack.
+fn stack_name() -> String {
+    "$(stack.name)".to_owned()
+}
+
+/// The folder that `cdk synth` writes unless it gets another.
+fn assembly() -> String {
+    "cdk.out".to_owned()
+}
+
+/// The qualifier that `cdk bootstrap` uses unless it gets another.
+fn qualifier() -> String {
+    "hnb659fds".to_owned()
 }
 
 /// What may happen when CloudFormation can't roll back a failed update (state `UPDATE_ROLLBACK_FAILED`). Sluice then

@@ -29,9 +29,9 @@ macro_rules! kinds {
             validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
                 .message("a component can't depend on itself"),
             validation = exactly_one(&fields()),
-            validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda)")
-                .message("adopt applies only to functions: Sluice adopts neither objects in a bucket nor stacks"),
-            validation = Rule::new("!has(self.allowUnqualified) || !self.allowUnqualified || (has(self.adopt) && self.adopt)")
+            validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda) || has(self.cloudFormation)")
+                .message("adopt applies only to functions and stacks: Sluice does not adopt objects in a bucket"),
+            validation = Rule::new("!has(self.allowUnqualified) || !self.allowUnqualified || (has(self.adopt) && self.adopt && has(self.lambda))")
                 .message("allowUnqualified applies only to an adopted function: set adopt too, or leave it out")
         )]
         #[serde(rename_all = "camelCase")]
@@ -45,8 +45,8 @@ macro_rules! kinds {
             #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
             #[schemars(extend("x-kubernetes-list-type" = "set"))]
             pub depends_on: Vec<String>,
-            /// Adopt an existing, unmanaged function, if a grant of the Account has `mayAdopt`. Sluice
-            /// never adopts a function that is owned by another Deployment.
+            /// Adopt an existing, unmanaged function or stack, if a grant of the Account has `mayAdopt`. Sluice
+            /// never adopts one that is owned by another Deployment.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub adopt: bool,
             /// Adopt the function even if it is invoked without a version or alias: by a permission on the

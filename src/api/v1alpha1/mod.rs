@@ -23,10 +23,12 @@ mod inventory;
 mod lambda;
 #[cfg(test)]
 mod note;
+mod plan;
 mod proposal;
 mod release;
 mod rollout;
 mod rules;
+mod run;
 mod s3;
 mod target;
 mod zero;
@@ -46,8 +48,10 @@ pub use inventory::*;
 pub use lambda::*;
 #[cfg(test)]
 pub use note::*;
+pub use plan::*;
 pub use proposal::*;
 pub use release::*;
 pub use rollout::*;
+pub use run::*;
 pub use s3::*;
 pub use target::*;

@@ -137,6 +137,51 @@ pub struct PinnedArtifact {
     /// Summary of the content, if the artifact is a zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveSummary>,
+    /// The cloud assemblies in it whose stacks are components.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub assemblies: Vec<CloudAssembly>,
+}
+
+/// A cloud assembly, which `cdk synth` wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudAssembly {
+    /// Its folder in the archive.
+    #[schemars(length(max = 1024))]
+    pub folder: String,
+    /// Its stacks, those of nested assemblies included.
+    #[schemars(length(max = 200))]
+    pub stacks: Vec<AssemblyStack>,
+}
+
+/// A stack of a cloud assembly. Paths are paths in the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssemblyStack {
+    /// Its path in the app, as `cdk list` shows it, such as `Prod/Checkout`.
+    #[schemars(length(max = 512))]
+    pub name: String,
+    /// Its id in the manifest.
+    #[schemars(length(max = 512))]
+    pub id: String,
+    /// The name that CDK gives the stack in CloudFormation.
+    #[schemars(length(max = 512))]
+    pub stack_name: String,
+    /// `aws://<account>/<region>`, or `unknown-account` and `unknown-region` in their place.
+    #[schemars(length(max = 512))]
+    pub environment: String,
+    /// The template.
+    #[schemars(length(max = 1024))]
+    pub template: String,
+    /// The manifests of its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 1024)))]
+    pub asset_manifests: Vec<String>,
+    /// The names of the stacks that it depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 512)))]
+    pub depends_on: Vec<String>,
 }
 
 /// One version of an object in S3.

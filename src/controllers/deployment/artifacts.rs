@@ -10,6 +10,7 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
     artifact_retry::ArtifactRetry,
+    assemblies::with_assemblies,
     gitlab_failure::failed_call,
     resolve::{Answer, connection},
     transfer::{
@@ -24,8 +25,14 @@ use crate::{
     },
     controllers::{access, context::Context},
     domain::{
-        desired::source_variables, eligibility::missing_archive, failure::CallErrorKind,
-        outcome::Outcome, pipeline::Job, reason::Reason, release, workload::spec,
+        desired::source_variables,
+        eligibility::missing_archive,
+        failure::CallErrorKind,
+        outcome::Outcome,
+        pipeline::Job,
+        reason::Reason,
+        release::{self, unread_assemblies},
+        workload::spec,
     },
     ports::{CallError, store::Store},
 };
@@ -109,12 +116,16 @@ impl Fetching {
             && fetched.pipeline_id == answer.pipeline.id
             && fetched.jobs == ids
             && fetched.source == source
+            && unread_assemblies(&deployment.spec, &fetched.artifacts)
+                .next()
+                .is_none()
         {
             retry.take_due();
             return Ok(Arc::clone(fetched));
         }
         let wanted: Vec<_> = deployment.spec.artifacts.iter().zip(jobs).collect();
         let artifacts = self.artifacts(needs, retry, &wanted).await?;
+        let artifacts = with_assemblies(needs.context, deployment, artifacts).await?;
         self.under_way = None;
         let fetched = Arc::new(Fetched {
             pipeline_id: answer.pipeline.id,

@@ -16,6 +16,7 @@
 mod announce;
 mod artifact_retry;
 mod artifacts;
+mod assemblies;
 mod commands;
 mod controller;
 mod drift_status;

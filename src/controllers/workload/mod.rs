@@ -11,6 +11,7 @@ pub mod lambda;
 mod note;
 pub mod s3;
 
+pub use self::{cloud_formation::read_assembly, hub::hub};
 use crate::{
     controllers::{access::Access, context::Context},
     domain::workload::{

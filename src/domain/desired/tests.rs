@@ -1,3 +1,5 @@
+mod assemblies;
+
 use serde_json::json;
 
 use super::*;
@@ -74,6 +76,9 @@ fn work_out_on(release: &ReleaseSpec, target: &TargetSpec) -> Result<Desired, In
         grants: vec![Allowed {
             functions: vec!["checkout-*".into()],
             roles: vec!["lambda-*".into()],
+            stacks: vec!["checkout-*".into()],
+            stack_roles: vec!["cfn-exec".into()],
+            cdk_qualifiers: vec!["hnb659fds".into()],
             ..Allowed::default()
         }],
     };

@@ -31,14 +31,15 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
+        OwnedObjects, PinnedArtifact, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus,
+        TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
-        substitution::{OutputRef, Outputs},
+        substitution::{OutputRef, Outputs, Variables},
     },
 };
 
@@ -73,6 +74,28 @@ pub trait Kind: Sized + 'static {
 
     /// The name of the artifact that the component is made from.
     fn artifact(spec: &Self::Spec) -> &str;
+
+    /// The folder of the cloud assembly in its artifact that the component is made from.
+    fn assembly(_: &Self::Spec) -> Option<&str> {
+        None
+    }
+
+    /// The components that stand for this one on a Target with these variables, of which each has a name of its own; or
+    /// why there are none: the field and the reason.
+    fn expand(
+        component: &Component,
+        _: &Self::Spec,
+        _: &[PinnedArtifact],
+        _: &Variables,
+    ) -> Result<Vec<Component>, (&'static str, String)> {
+        Ok(vec![component.clone()])
+    }
+
+    /// Whether `one` needs that `other` serves first, although its spec does not say so. The variables are those of a
+    /// Target.
+    fn needs(_one: &Self::Spec, _other: &Self::Spec, _: &[PinnedArtifact], _: &Variables) -> bool {
+        false
+    }
 
     /// Why the artifact's content is unsuitable. `problem` says why it is not a valid archive.
     fn artifact_problem(

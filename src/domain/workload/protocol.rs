@@ -12,7 +12,7 @@ use crate::{
     domain::{
         check::{CheckKey, Checks, Verdict},
         failure::CallError,
-        ownership::Owner,
+        ownership::{Adoption, Owner},
     },
 };
 
@@ -194,4 +194,25 @@ pub struct PreflightContext<'a> {
     pub artifact_buckets: &'a BTreeMap<String, String>,
     /// The resources that the Deployment owns already: Account, region, name on AWS.
     pub owned: &'a BTreeSet<(String, String, String)>,
+}
+
+impl PreflightContext<'_> {
+    /// Why the resource, which is of this kind in messages, may not be adopted; `None` if it may, if adoption is not
+    /// asked for, or if the Deployment owns it already.
+    pub fn adoption_refusal(&self, adoption: &Adoption, kind: &str, name: &str) -> Option<String> {
+        let Adoption::NotGranted { account } = adoption else {
+            return None;
+        };
+        let StageTarget {
+            account: at,
+            region,
+        } = self.target;
+        let known = (at.clone(), region.clone(), name.to_owned());
+        (!self.owned.contains(&known)).then(|| {
+            format!(
+                "adopt is set, and Account {account} has no grant with mayAdopt for {kind} {name}; ask the platform team \
+                 to set it"
+            )
+        })
+    }
 }

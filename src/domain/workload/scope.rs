@@ -20,8 +20,12 @@ pub struct Scope<'a> {
     pub field: &'static str,
     /// The component.
     pub component: &'a Component,
+    /// The name of the component in the template that it stands for.
+    pub template_name: &'a str,
     /// The stage of the Target.
     pub stage: &'a Stage,
+    /// The names of the components that this one needs by what it is made of, whether or not `dependsOn` says so.
+    pub needs: &'a [String],
     /// The artifacts in the template.
     pub template_artifacts: &'a [Artifact],
     /// The artifacts that the Release pinned.
@@ -73,7 +77,7 @@ impl Scope<'_> {
     /// The stage's overrides of the component's settings.
     pub fn overrides(&self) -> Option<&Override> {
         let mut overrides = self.stage.overrides.iter();
-        overrides.find(|over| over.component == self.component.name)
+        overrides.find(|over| over.component == self.template_name)
     }
 
     /// The component's map merged with the stage's entries, substituted except for deferred outputs.
@@ -161,7 +165,7 @@ impl Scope<'_> {
 
     /// The path of a setting that the stage overrides.
     pub fn override_path(&self, field: &str) -> String {
-        let (stage, component) = (&self.stage.name, &self.component.name);
+        let (stage, component) = (&self.stage.name, self.template_name);
         let kind = self.field;
         format!("spec.stages[{stage}].overrides[{component}].{kind}.{field}")
     }
@@ -184,7 +188,7 @@ impl Scope<'_> {
 
     /// A problem with a field of the component.
     pub fn invalid(&self, field: &str, message: impl Into<String>) -> Invalid {
-        let (kind, component) = (self.field, &self.component.name);
+        let (kind, component) = (self.field, self.template_name);
         Invalid::new(
             format!("spec.components[{component}].{kind}.{field}"),
             message,

@@ -6,8 +6,11 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    api::v1alpha1::{ArchiveSummary, Component},
-    domain::invalid::{Invalid, Problems},
+    api::v1alpha1::{ArchiveSummary, Component, PinnedArtifact},
+    domain::{
+        invalid::{Invalid, Problems},
+        substitution::Variables,
+    },
 };
 
 /// The field of a component that holds its spec; `None` unless exactly one is set.
@@ -25,6 +28,46 @@ pub fn artifact(component: &Component) -> Option<&str> {
     let mut artifact = None;
     each_kind!(|K| artifact = artifact.or(K::spec(component).map(K::artifact)));
     artifact
+}
+
+/// The folder of the cloud assembly in its artifact that a component is made from.
+pub fn assembly(component: &Component) -> Option<&str> {
+    let mut assembly = None;
+    each_kind!(|K| assembly = assembly.or(K::spec(component).and_then(K::assembly)));
+    assembly
+}
+
+/// The components that stand for this one on a Target with these variables; or why there are none.
+pub fn expand(
+    component: &Component,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> Result<Vec<Component>, Invalid> {
+    let mut expanded = Ok(vec![component.clone()]);
+    each_kind!(|K| if let Some(spec) = K::spec(component) {
+        let of_kind = K::expand(component, spec, artifacts, variables);
+        expanded = of_kind.map_err(|(field, why)| {
+            let field = format!("spec.components[{}].{}.{field}", component.name, K::FIELD);
+            Invalid::new(field, why)
+        });
+    });
+    expanded
+}
+
+/// Whether `one` needs that `other` serves first, although its spec does not say so.
+pub fn needs(
+    one: &Component,
+    other: &Component,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> bool {
+    let mut needs = false;
+    each_kind!(
+        |K| if let (Some(one), Some(other)) = (K::spec(one), K::spec(other)) {
+            needs |= K::needs(one, other, artifacts, variables);
+        }
+    );
+    needs
 }
 
 /// Why the artifact's content is unsuitable for the component: the path of the field and the reason.

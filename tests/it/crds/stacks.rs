@@ -48,7 +48,7 @@ fn stack_has_a_name_a_role_and_an_artifact() {
                 json!("arn:aws:cloudformation:eu-west-1:1:stack/shop/1"),
                 name,
             ),
-            (json!("shop"), Value::Null, "stackName: Required"),
+            (json!("shop"), Value::Null, "stackName must be set"),
         ],
     );
     let role = "must be the name of a role, with its path if it has one, or its ARN";

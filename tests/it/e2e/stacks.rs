@@ -1,11 +1,14 @@
 //! CloudFormation stacks from end to end: created, updated and left alone.
 
+mod adoption;
 mod allow;
 mod approval;
+mod cdk;
 mod drift;
 mod emulator;
 mod failures;
 mod fixture;
+mod iam;
 mod obstacles;
 mod removal;
 mod repair;

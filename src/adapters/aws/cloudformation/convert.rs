@@ -69,6 +69,7 @@ pub(super) fn stack(call: &Call, stack: SdkStack) -> Result<Option<Stack>, CallE
         is_protected: stack.enable_termination_protection.unwrap_or_default(),
         parent: text(stack.parent_id),
         pending: Vec::new(),
+        record: None,
     }))
 }
 

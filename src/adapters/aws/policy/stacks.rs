@@ -21,7 +21,10 @@ use super::{
     patterns::{Patterns, fitted},
     scope::{SessionScope, all},
 };
-use crate::domain::{grants::Permissions, workload::cloud_formation::TEMPLATES_PREFIX};
+use crate::domain::{
+    grants::{Permissions, version_parameter},
+    workload::cloud_formation::TEMPLATES_PREFIX,
+};
 
 /// The actions on stacks that need no service role. `DeleteStack` uses the one that the stack has.
 const ACTIONS: [&str; 10] = [
@@ -54,8 +57,10 @@ pub(super) fn policy(scope: SessionScope<'_>, permissions: &Permissions) -> Stri
     let stacks = Patterns::new(all(permissions, |grant| &grant.stacks), "-");
     let roles = Patterns::new(all(permissions, |grant| &grant.stack_roles), "_+=,.@-/");
     // In an ARN, a name has no leading slash.
-    let parameters = all(permissions, |grant| &grant.parameters)
-        .map(|pattern| pattern.trim_start_matches('/').to_owned());
+    let versions = all(permissions, |grant| &grant.cdk_qualifiers);
+    let versions = versions.map(|qualifier| version_parameter(&qualifier));
+    let parameters = all(permissions, |grant| &grant.parameters).chain(versions);
+    let parameters = parameters.map(|pattern| pattern.trim_start_matches('/').to_owned());
     let parameters = Patterns::new(parameters, "_.-/");
     fitted(
         [stacks, roles, parameters],

@@ -82,7 +82,7 @@ fn allows(policy: &str, action: &str, arn: &str) -> bool {
 #[test]
 fn policy_lists_functions_with_qualifiers_roles_and_the_bucket() {
     let text = session_policy(
-        Purpose::Functions,
+        &Purpose::Functions,
         SCOPE,
         &permissions(&["checkout-*", "pay"], &["team/lambda-*"]),
     );
@@ -177,7 +177,7 @@ fn policy_lists_functions_with_qualifiers_roles_and_the_bucket() {
 #[test]
 fn policy_lists_buckets_with_keys_and_the_folder_of_copies() {
     let text = session_policy(
-        Purpose::Functions,
+        &Purpose::Functions,
         SCOPE,
         &on_buckets(&["shop-site-*", "docs"]),
     );
@@ -226,7 +226,7 @@ fn policy_lists_buckets_with_keys_and_the_folder_of_copies() {
 #[test]
 fn bucket_pattern_allows_no_key_of_another_bucket() {
     let permissions = on_buckets(&["*-site", "a*b", "shop-*", "docs"]);
-    let text = session_policy(Purpose::Functions, SCOPE, &permissions);
+    let text = session_policy(&Purpose::Functions, SCOPE, &permissions);
     let put = |arn: &str| allows(&text, "s3:PutObject", arn);
     assert!(put("arn:aws:s3:::shop-web/any/key"));
     assert!(put("arn:aws:s3:::docs/any/key"));
@@ -244,7 +244,7 @@ fn bucket_pattern_allows_no_key_of_another_bucket() {
 
 #[test]
 fn session_reaches_only_packages_and_its_own_copies() {
-    let text = session_policy(Purpose::Functions, SCOPE, &on_buckets(&["docs"]));
+    let text = session_policy(&Purpose::Functions, SCOPE, &on_buckets(&["docs"]));
     let own = "arn:aws:s3:::artifacts-dev/sites/shop/checkout-dev/x/1";
     let package = "arn:aws:s3:::artifacts-dev/packages/0a.zip";
     assert!(allows(&text, "s3:PutObject", own));
@@ -267,7 +267,7 @@ fn session_reaches_only_packages_and_its_own_copies() {
 
 #[test]
 fn policy_without_grants_allows_no_function_role_bucket_or_metric() {
-    let text = session_policy(Purpose::Functions, SCOPE, &Permissions::default());
+    let text = session_policy(&Purpose::Functions, SCOPE, &Permissions::default());
     for word in [
         "lambda:",
         "iam:",
@@ -287,7 +287,7 @@ fn too_many_patterns_are_joined_until_the_policy_fits() {
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let text = session_policy(
-        Purpose::Functions,
+        &Purpose::Functions,
         SCOPE,
         &permissions(&names, &["lambda-exec"]),
     );
@@ -301,7 +301,11 @@ fn too_many_patterns_are_joined_until_the_policy_fits() {
         buckets: vec![format!("shop-site-{n}-of-some-length")],
         ..Allowed::default()
     };
-    let text = session_policy(Purpose::Functions, SCOPE, &of((0..40).map(grant).collect()));
+    let text = session_policy(
+        &Purpose::Functions,
+        SCOPE,
+        &of((0..40).map(grant).collect()),
+    );
     assert!(text.len() <= MAX_CHARACTERS, "{}", text.len());
     for part in [
         "function:shop-",
@@ -321,10 +325,10 @@ fn adoption_reads_are_allowed_only_with_may_adopt() {
         "lambda:GetPolicy",
         "lambda:ListEventSourceMappings",
     ];
-    let text = session_policy(Purpose::Functions, SCOPE, &permissions);
+    let text = session_policy(&Purpose::Functions, SCOPE, &permissions);
     assert!(asked.iter().all(|action| !text.contains(action)), "{text}");
     permissions.grants[0].may_adopt = true;
-    let text = session_policy(Purpose::Functions, SCOPE, &permissions);
+    let text = session_policy(&Purpose::Functions, SCOPE, &permissions);
     assert!(asked.iter().all(|action| text.contains(action)), "{text}");
 }
 
@@ -350,7 +354,7 @@ proptest! {
         let mut permissions = of(vec![grant]);
         permissions.holder.namespace = namespace;
         permissions.holder.target = target;
-        let text = session_policy(Purpose::Functions, scope, &permissions);
+        let text = session_policy(&Purpose::Functions, scope, &permissions);
         prop_assert!(text.len() <= MAX_CHARACTERS, "{}", text.len());
     }
 }

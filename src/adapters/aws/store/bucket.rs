@@ -21,6 +21,8 @@ pub struct S3Store {
     pub(super) owner: String,
     pub(super) verified: Arc<Verified>,
     pub(super) fence: Fence,
+    /// Whether a write may replace an object.
+    replaces: bool,
 }
 
 impl S3Store {
@@ -37,7 +39,21 @@ impl S3Store {
             owner: owner.to_owned(),
             verified,
             fence: fence.clone(),
+            replaces: true,
         }
+    }
+
+    /// The same bucket, for writes that create objects and never replace one.
+    pub fn without_replacing(self) -> Self {
+        Self {
+            replaces: false,
+            ..self
+        }
+    }
+
+    /// The condition of writes (`If-None-Match`).
+    pub(super) fn only_new(&self) -> Option<String> {
+        (!self.replaces).then(|| "*".to_owned())
     }
 
     pub(super) fn read(&self, operation: &'static str, key: &str) -> Call {

@@ -239,6 +239,7 @@ impl Multipart {
             .key(&self.key)
             .upload_id(&self.id)
             .expected_bucket_owner(&store.owner)
+            .set_if_none_match(store.only_new())
             .multipart_upload(parts)
             .send();
         let answer = store.verified.sent(&call, request).await?;

@@ -52,6 +52,7 @@ impl Transferred {
             size: i64::try_from(self.size).unwrap_or(i64::MAX),
             location: self.location.clone(),
             archive: self.archive.clone(),
+            assemblies: Vec::new(),
         }
     }
 }

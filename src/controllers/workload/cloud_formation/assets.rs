@@ -64,6 +64,12 @@ pub fn refuse_local_paths(archive: &Archive, text: &str) -> Result<(), CallError
     Err(archive.unfit(unpackaged(local, why)))
 }
 
+/// Why a file of this size is too large.
+pub fn too_large_for_a_package(size: u64) -> Option<String> {
+    let is_too_large = size > PACKAGE_SIZE;
+    is_too_large.then(|| format!("it has {size} bytes, more than the limit of {PACKAGE_SIZE}"))
+}
+
 fn unpackaged(local: &LocalPath, why: &str) -> String {
     let LocalPath {
         place, line, path, ..
@@ -148,11 +154,8 @@ impl Assets<'_> {
 
     /// A file as it is.
     async fn file(&self, prefix: &str, at: &str, file: &ZipEntry) -> Result<Location, CallError> {
-        if file.packed.size > PACKAGE_SIZE {
-            return Err(self.archive.unfit(format!(
-                "it has {} bytes, more than the limit of {PACKAGE_SIZE}",
-                file.packed.size
-            )));
+        if let Some(why) = too_large_for_a_package(file.packed.size) {
+            return Err(self.archive.unfit(why));
         }
         let digest = self.archive.digest(at, &file.packed).await?;
         let body = self.archive.file(at, file.packed, digest);

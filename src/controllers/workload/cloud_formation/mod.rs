@@ -1,19 +1,26 @@
 //! The shell of CloudFormation stacks.
 
+mod assembly;
+mod asset_bucket;
 mod assets;
 mod kept;
+mod record;
 mod templates;
 mod text;
 
+pub use self::assembly::read_assembly;
 use super::Shell;
 use crate::{
     controllers::{access::Access, context::Context},
-    domain::workload::{
-        cloud_formation::{
-            Action, CloudFormation, Found, FoundWhat, NewChangeSet, Observed, Read, Reply, Stack,
-            StackSnapshot, TemplateDigests, TemplateText, What,
+    domain::{
+        ownership::is_marked,
+        workload::{
+            cloud_formation::{
+                Action, CloudFormation, Found, FoundWhat, NewChangeSet, Observed, Read, Reply,
+                Stack, StackSnapshot, TemplateDigests, TemplateText, What,
+            },
+            protocol::ActionResult,
         },
-        protocol::ActionResult,
     },
     ports::{CallError, CallErrorKind, stacks::Stacks},
 };
@@ -27,7 +34,10 @@ impl Shell for CloudFormation {
     ) -> Result<Found, CallError> {
         let stacks = access.stacks(context).await?;
         let what = match what {
-            What::Stack => FoundWhat::Stack(self::stack(&*stacks, stack).await?.map(Box::new)),
+            What::Stack => {
+                let found = self::stack(access, &*stacks, stack).await?;
+                FoundWhat::Stack(found.map(Box::new))
+            }
             What::Template(id) => {
                 FoundWhat::Template(TemplateDigests::of(&stacks.template(id).await?))
             }
@@ -88,9 +98,14 @@ impl Shell for CloudFormation {
                 skip,
                 token,
             } => stacks.continue_rollback(stack, role, skip, token).await?,
+            Action::Adopt { key, owner } => record::write(access, key, owner).await?,
+            Action::Disown { key } => record::delete(access, key).await?,
             Action::Delete { stack, token } => stacks.delete(stack, None, &[], token).await?,
         }
-        let is_aws_working = !matches!(action, Action::DeleteChangeSet { .. });
+        let is_aws_working = !matches!(
+            action,
+            Action::DeleteChangeSet { .. } | Action::Adopt { .. } | Action::Disown { .. }
+        );
         Ok(ActionResult::Kind(Reply { is_aws_working }))
     }
 
@@ -121,13 +136,19 @@ impl Shell for CloudFormation {
     }
 }
 
-/// A stack, with the change sets that wait to create it.
-async fn stack(stacks: &dyn Stacks, name: &str) -> Result<Option<Stack>, CallError> {
+/// A stack, with the change sets that wait to create it, and the record of an adopted one.
+async fn stack(
+    access: &Access,
+    stacks: &dyn Stacks,
+    name: &str,
+) -> Result<Option<Stack>, CallError> {
     let Some(mut found) = stacks.stack(name).await? else {
         return Ok(None);
     };
     if found.status == "REVIEW_IN_PROGRESS" {
         found.pending = stacks.change_sets(name).await?;
+    } else if !is_marked(&found.tags) {
+        found.record = record::read(access, &found.record_key()).await?;
     }
     Ok(Some(found))
 }

@@ -1,7 +1,7 @@
 //! Templates of Releases: read from artifacts, packaged, kept and judged.
 
 use super::{
-    assets, kept,
+    assembly, assets, kept,
     text::{text, text_at},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     domain::{
         digest::Sha256,
         limits,
-        workload::cloud_formation::{Source, TemplateDigests, TemplateFile, too_large},
+        workload::cloud_formation::{Source, TemplateAt, TemplateDigests, TemplateFile, too_large},
     },
     ports::{CallError, CallErrorKind},
 };
@@ -51,7 +51,7 @@ pub async fn source(
     }
 }
 
-/// Reads the text of a template from the hub, and keeps what it refers to by local paths.
+/// Reads the text of a template from the hub, and keeps or publishes the files that it refers to.
 async fn text_of(
     context: &Context,
     access: &Access,
@@ -64,15 +64,23 @@ async fn text_of(
         size: file.size,
         origin: file.origin.clone(),
     };
-    let Some(path) = &file.path else {
-        let text = whole(&archive, file.sha256).await?;
-        assets::refuse_local_paths(&archive, &text)?;
-        return Ok(text);
+    let text = match &file.at {
+        TemplateAt::Whole => {
+            let text = whole(&archive, file.sha256).await?;
+            assets::refuse_local_paths(&archive, &text)?;
+            text
+        }
+        TemplateAt::File(path) => {
+            let entries = archive.entries().await?;
+            let entry = archive.find(&entries, path)?;
+            let text = text_at(&archive, entry, path).await?;
+            assets::packaged(access, &archive, &entries, path, text).await?
+        }
+        TemplateAt::Assembly(stack) => {
+            let entries = archive.entries().await?;
+            assembly::published(context, access, &archive, &entries, stack).await?
+        }
     };
-    let entries = archive.entries().await?;
-    let entry = archive.find(&entries, path)?;
-    let text = text_at(&archive, entry, path).await?;
-    let text = assets::packaged(access, &archive, &entries, path, text).await?;
     match text.len() as u64 {
         size if size > limits::TEMPLATE => Err(archive.unfit(too_large(size))),
         _ => Ok(text),

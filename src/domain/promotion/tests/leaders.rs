@@ -4,21 +4,27 @@
 //! arbitrarily stale. Crashes are covered: a leader may take no further step between any two of its writes.
 //! The Target, the approver and the user who retries are faster or slower than both.
 
+mod leader;
+mod record;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     hash::{Hash, Hasher},
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use serde_json::json;
 use stateright::{Checker as _, Model, Property};
 
+use self::{
+    leader::Leader,
+    record::{Record, Versions, Write, apply},
+};
 use super::*;
 use crate::{
-    api::v1alpha1::{AccountRequires, Approval, ApprovalStatus, condition::COUNTED},
-    domain::gates::{self, Inputs, PolicyForce, Requirements, Subject, Verdict},
+    api::v1alpha1::{AccountRequires, Approval},
+    domain::gates::Requirements,
 };
 
 /// The maximum number of Approvals.
@@ -26,39 +32,6 @@ const APPROVALS: usize = 2;
 
 /// The maximum number of failures: one more than there are retries.
 const FAILURES: usize = 2;
-
-/// The state in the API server.
-#[derive(Clone, Debug)]
-struct Record {
-    sim: Simulation,
-    approvals: Vec<Approval>,
-    versions: Versions,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Versions {
-    deployment: u64,
-    release: u64,
-    target: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Write {
-    Outcome(StageOutcome),
-    /// The stages. This write also ends a requested retry.
-    Status(Vec<StageStatus>),
-    Order(String, StageTarget, Run),
-    PlanOf(String, StageTarget, ReleaseRef),
-    /// The status of a used Approval.
-    Answer(String),
-}
-
-/// A process that reconciles the Deployment.
-#[derive(Clone, Debug)]
-struct Leader {
-    read: Record,
-    todo: VecDeque<Write>,
-}
 
 /// An attempt of a Release, as in a run.
 type Attempt = (String, i64);
@@ -95,114 +68,6 @@ enum Event {
 
 /// Delivers r1 to a stage whose Account requires one approval.
 struct Leaders;
-
-/// The gate as the controller evaluates it, with the Approvals that the leader has read.
-struct Judge<'a> {
-    record: &'a Record,
-    requirements: &'a Requirements,
-}
-
-impl Gatekeeper for Judge<'_> {
-    fn asks(&self, _: &Entry<'_>) -> Asks {
-        Asks::Something
-    }
-    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
-        let approvals: Vec<&Approval> = self.record.approvals.iter().collect();
-        let evaluation = gates::evaluate(&Inputs {
-            subject: Subject {
-                release: &ask.entry.release.reference.name,
-                release_uid: &ask.entry.release.reference.uid,
-                stage: ask.entry.stage,
-                stage_digest: ask.digest,
-                author: None,
-            },
-            requirements: self.requirements,
-            approvals: &approvals,
-            used: &used(&self.record.sim.overview.reported),
-            policy: &PolicyForce::Since(Timestamp::MIN),
-            manual_jobs: &BTreeMap::new(),
-            freeze_periods: Ok(&[]),
-            now: NOW,
-        });
-        let answer = match evaluation.verdict {
-            Verdict::Open(by) => Answer::Open(by),
-            Verdict::Waiting { .. } => Answer::Waiting {
-                reason: Reason::WaitingForApproval,
-                message: String::new(),
-                manual_jobs: Vec::new(),
-                until: None,
-            },
-            Verdict::Rejected { by, .. } => Answer::Rejected(by),
-        };
-        answer.into()
-    }
-}
-
-fn used(stages: &[StageStatus]) -> BTreeSet<String> {
-    let passages = stages.iter().filter_map(|stage| stage.passage.as_ref());
-    let approvals = passages.flat_map(|passage| &passage.by.approvals);
-    approvals.map(|one| one.uid.clone()).collect()
-}
-
-fn says_used(approval: &Approval) -> bool {
-    gates::approvals::is_used(approval, &BTreeSet::new())
-}
-
-impl Leader {
-    fn new(record: &Record) -> Self {
-        Self {
-            read: record.clone(),
-            todo: VecDeque::new(),
-        }
-    }
-
-    /// The writes of the controller, in order.
-    fn decide(&mut self, record: &Record, requirements: &Requirements) {
-        self.read = record.clone();
-        let overview = &self.read.sim.overview;
-        let judge = Judge {
-            record: &self.read,
-            requirements,
-        };
-        let plan = plan(overview, &judge, NOW);
-        let has_decided = plan.has_decided();
-        let outcomes = plan.outcomes.into_iter();
-        self.todo
-            .extend(outcomes.map(|(_, outcome)| Write::Outcome(outcome)));
-        if has_decided {
-            self.todo.push_back(Write::Status(plan.stages.clone()));
-        }
-        let orders = plan.runs.into_iter();
-        self.todo.extend(
-            orders.map(|(stage, stage_target, run)| Write::Order(stage, stage_target, run)),
-        );
-        let plans = plan.plan_requests.into_iter();
-        self.todo
-            .extend(plans.map(|(stage, stage_target, of)| Write::PlanOf(stage, stage_target, of)));
-        let used = used(&plan.stages);
-        let newly_used = (self.read.approvals.iter())
-            .filter(|one| used.contains(&one.uid().unwrap_or_default()) && !says_used(one));
-        self.todo
-            .extend(newly_used.map(|one| Write::Answer(one.name_any())));
-        if plan.stages != overview.reported || overview.commands.retry {
-            self.todo.push_back(Write::Status(plan.stages));
-        }
-    }
-}
-
-impl Record {
-    /// Writes everything that can differ between two records.
-    fn describe(&self, text: &mut String) {
-        let overview = &self.sim.overview;
-        let _ = write!(text, "{:?}{:?}", self.versions, overview.commands.retry);
-        let _ = write!(text, "{:?}{:?}", overview.reported, overview.targets);
-        let _ = write!(text, "{:?}", overview.releases[0].outcomes);
-        for approval in &self.approvals {
-            let digest = &approval.spec.stage_digest;
-            let _ = write!(text, "{digest}{}", says_used(approval));
-        }
-    }
-}
 
 impl State {
     fn text(&self) -> String {
@@ -323,48 +188,6 @@ impl State {
             (&run.release, run.attempt) == (&assigned.release, assigned.attempt)
         });
         (!ended).then_some(assigned)
-    }
-}
-
-fn apply(record: &mut Record, write: &Write, would_change: &str) {
-    let overview = &mut record.sim.overview;
-    match write {
-        Write::Outcome(outcome) => {
-            let outcomes = &mut overview.releases[0].outcomes;
-            outcomes.retain(|one| one.stage != outcome.stage);
-            outcomes.push(outcome.clone());
-            record.versions.release += 1;
-        }
-        Write::Status(stages) => {
-            overview.reported.clone_from(stages);
-            overview.commands.retry = false;
-            record.versions.deployment += 1;
-        }
-        Write::Order(stage, stage_target, run) => {
-            record.sim.target(stage, stage_target).assigned_run = Some(run.clone());
-            record.versions.target += 1;
-        }
-        Write::PlanOf(stage, stage_target, of) => {
-            let plan = Some((of.clone(), would_change.to_owned()));
-            record.sim.target(stage, stage_target).plan = plan;
-            record.versions.target += 1;
-        }
-        Write::Answer(name) => {
-            let named = |one: &&mut Approval| one.name_any() == *name;
-            let approval = record.approvals.iter_mut().find(named);
-            let used = Condition {
-                type_: COUNTED.to_owned(),
-                status: "True".to_owned(),
-                reason: "Used".to_owned(),
-                message: String::new(),
-                observed_generation: None,
-                last_transition_time: Time(NOW),
-            };
-            approval.expect("the Approval exists").status = Some(ApprovalStatus {
-                conditions: vec![used],
-                ..ApprovalStatus::default()
-            });
-        }
     }
 }
 

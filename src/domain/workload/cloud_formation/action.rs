@@ -1,5 +1,7 @@
 //! Actions on stacks and change sets, and their result.
 
+use std::collections::BTreeMap;
+
 use super::{digests::TemplateDigests, stack::Settings};
 use crate::domain::{digest::Sha256, grants::Resource};
 
@@ -37,6 +39,18 @@ pub enum Action {
         skip: Vec<String>,
         /// `ClientRequestToken`, which the events have.
         token: String,
+    },
+    /// Writes the record of an adopted stack, unless there is one.
+    Adopt {
+        /// Its key in the artifact bucket.
+        key: String,
+        /// The tags that name the owner.
+        owner: BTreeMap<String, String>,
+    },
+    /// Deletes the record of an adopted stack.
+    Disown {
+        /// Its key in the artifact bucket.
+        key: String,
     },
     /// `DeleteStack`.
     Delete {
@@ -94,6 +108,8 @@ impl Action {
             Self::Execute { .. }
             | Self::DeleteChangeSet { .. }
             | Self::CancelUpdate { .. }
+            | Self::Adopt { .. }
+            | Self::Disown { .. }
             | Self::Delete { .. } => vec![Resource::Stack(stack)],
         }
     }
@@ -106,6 +122,8 @@ impl Action {
             Self::DeleteChangeSet { .. } => "DeleteChangeSet",
             Self::CancelUpdate { .. } => "CancelUpdateStack",
             Self::ContinueRollback { .. } => "ContinueUpdateRollback",
+            Self::Adopt { .. } => "PutObject",
+            Self::Disown { .. } => "DeleteObject",
             Self::Delete { .. } => "DeleteStack",
         }
     }

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{ComponentStatus, InventoryItem},
-    domain::{digest::Sha256, ownership::Claim},
+    domain::{
+        digest::Sha256,
+        ownership::{Adoption, Claim, is_marked},
+    },
 };
 
 /// Its name in the inventory of a Target.
@@ -69,7 +72,8 @@ pub fn live_reads(name: &str, observed: &Observed) -> Vec<Read> {
 pub fn unconfirmed_absence(want: &DesiredStack, view: View<'_>) -> Option<String> {
     let name = &want.stack_name;
     let mut items = view.status.inventory.iter();
-    let is_expected = items.any(|item| item.kind == INVENTORY && item.name == *name);
+    let is_expected = want.adoption != Adoption::NotAsked
+        || items.any(|item| item.kind == INVENTORY && item.name == *name);
     let is_missing = view.observed.stack(name)?.is_none();
     let is_unconfirmed = is_missing && is_expected && !view.observed.is_absence_confirmed(name);
     is_unconfirmed.then(|| name.clone())
@@ -81,7 +85,7 @@ pub fn obstacle(want: &DesiredStack, view: View<'_>) -> Option<String> {
     let found = view.observed.stack(name).flatten();
     let why = match found {
         Some(stack) if state(&stack.status) == State::Review => foreign_review(stack),
-        Some(stack) => live_obstacle(name, stack, view),
+        Some(stack) => live_obstacle(want, stack, view),
         None => None,
     };
     if let Some(why) = why {
@@ -104,22 +108,17 @@ fn foreign_review(stack: &Stack) -> Option<String> {
     ))
 }
 
-/// Why the stack is not this Deployment's.
-pub fn foreign(stack: &Stack, view: View<'_>) -> Option<String> {
-    match view.owner.claim(&stack.tags) {
-        Claim::Ours => None,
-        Claim::Others(why) => Some(why),
-        Claim::Unowned => {
-            let why = "it exists and was not created by Sluice, which adopts no stacks; choose another name, or delete \
-                       it if it is no longer needed";
-            Some(why.to_owned())
-        }
-    }
-}
-
-fn live_obstacle(name: &str, stack: &Stack, view: View<'_>) -> Option<String> {
-    if let Some(why) = foreign(stack, view) {
+fn live_obstacle(want: &DesiredStack, stack: &Stack, view: View<'_>) -> Option<String> {
+    let name = &want.stack_name;
+    if let Some(why) = view.owner.obstacle(stack.ownership(), &want.adoption) {
         return Some(why);
+    }
+    let is_adopted = view.owner.claim(stack.ownership()) == Claim::Unowned;
+    if is_adopted && state(&stack.status) != State::Settled {
+        return Some(format!(
+            "it is {}, and only a stack that no operation changes and none has left half-changed is adopted",
+            stack.status
+        ));
     }
     if let Some(parent) = &stack.parent {
         return Some(format!("it is nested in {parent}: deploy that stack"));
@@ -216,9 +215,9 @@ pub fn unchanged(
     let is_left = last.resource == want.stack_name
         && last.code_sha256 == Some(live.returned.to_string())
         && last.configuration_digest == Some(digest(want, view).to_string())
-        && differing(&want.settings, stack).is_empty();
+        && differing(&want.settings_on(Some(stack)), stack).is_empty();
     let is_settled = state(&stack.status) == State::Settled;
-    let is_ours = view.owner.refusal(&stack.tags).is_none();
+    let is_ours = view.owner.refusal(stack.ownership()).is_none();
     (is_left && is_settled && is_ours).then(|| status(want, view))
 }
 
@@ -277,12 +276,13 @@ pub fn status(want: &DesiredStack, view: View<'_>) -> ComponentStatus {
 }
 
 /// Its item in the inventory.
-pub fn inventory_item(want: &DesiredStack) -> InventoryItem {
+pub fn inventory_item(want: &DesiredStack, view: View<'_>) -> InventoryItem {
+    let stack = updatable(view.observed.last(&want.stack_name).flatten());
     InventoryItem {
         component: want.component.clone(),
         kind: INVENTORY.to_owned(),
         name: want.stack_name.clone(),
-        created: true,
+        created: stack.is_none_or(|stack| is_marked(&stack.tags)),
         ..InventoryItem::default()
     }
 }
@@ -295,7 +295,8 @@ pub fn snapshot(want: &DesiredStack, view: View<'_>) -> Option<StackSnapshot> {
         Some(stack) => Some(FormerStack {
             id: stack.id.clone(),
             template: view.observed.template(name)?,
-            settings: settings_of(stack),
+            settings: settings_of(stack, &want.settings.role),
+            record: stack.record.clone(),
         }),
     };
     Some(StackSnapshot {
@@ -306,8 +307,8 @@ pub fn snapshot(want: &DesiredStack, view: View<'_>) -> Option<StackSnapshot> {
     })
 }
 
-/// The settings of a stack, to restore them.
-fn settings_of(stack: &Stack) -> Settings {
+/// The settings of a stack, to restore them. A stack of another tool may have no service role, and a restore needs one.
+fn settings_of(stack: &Stack, role: &str) -> Settings {
     let parameter = |(name, value): (&String, &String)| {
         let value = if value == HIDDEN {
             ParameterValue::Previous
@@ -320,7 +321,7 @@ fn settings_of(stack: &Stack) -> Settings {
         parameters: stack.parameters.iter().map(parameter).collect(),
         tags: stack.tags.clone(),
         capabilities: stack.capabilities.clone(),
-        role: stack.role.clone().unwrap_or_default(),
+        role: stack.role.clone().unwrap_or_else(|| role.to_owned()),
         notifications: stack.notifications.clone(),
     }
 }

@@ -1,16 +1,25 @@
 //! A component that is a stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::stack::{ParameterValue, Settings};
+use serde::Serialize;
+
+use super::{
+    assembly::{Bootstrap, select},
+    stack::{ParameterValue, Settings, Stack},
+};
 use crate::{
-    api::v1alpha1::{Allow, Capability, CloudFormation as Spec, StoreLocation},
+    api::v1alpha1::{
+        Allow, AssemblyStack, Capability, Cdk, CloudAssembly, CloudFormation as Spec, Component,
+        PinnedArtifact, StoreLocation,
+    },
     domain::{
         digest::Sha256,
-        grants::Resource,
+        grants::{Resource, matches},
         invalid::{Invalid, Problems},
         limits,
-        substitution::{Outputs, Template},
+        ownership::{Adoption, is_mark, is_marked},
+        substitution::{OutputRef, Outputs, Template, Variables},
         workload::scope::{Scope, deferred, take_known, texts},
     },
 };
@@ -29,12 +38,16 @@ pub struct DesiredStack {
     pub settings: Settings,
     /// Parameters that need an output of another component.
     pub deferred: BTreeMap<String, Template>,
+    /// The exports of other components' stacks that the template may import, as the output `*`, until they are known.
+    pub imports: BTreeSet<OutputRef>,
     /// The resources that a change may replace or delete.
     pub allow: Allow,
     /// The resources that a continued rollback may skip.
     pub resources_to_skip: Vec<String>,
     /// Whether existing resources become part of the stack.
     pub imports_existing: bool,
+    /// Whether an existing stack that is unmanaged may be adopted.
+    pub adoption: Adoption,
 }
 
 /// A template in an artifact.
@@ -46,20 +59,70 @@ pub struct TemplateFile {
     pub sha256: Sha256,
     /// Size of the artifact, in bytes.
     pub size: u64,
-    /// Path of the template in the artifact; `None` if the artifact is the template.
-    pub path: Option<String>,
+    /// Where the artifact has it.
+    pub at: TemplateAt,
     /// Its name in messages: the field, the artifact and its job.
     pub origin: String,
+}
+
+/// Where an artifact has a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum TemplateAt {
+    /// The artifact is the template.
+    Whole,
+    /// A file in the archive, by its path.
+    File(String),
+    /// The template of a stack in a cloud assembly.
+    Assembly(Box<StackInAssembly>),
+}
+
+/// A stack in a cloud assembly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StackInAssembly {
+    /// Folder of the assembly in the archive, without a slash at its end.
+    pub assembly: String,
+    /// The stack.
+    pub stack: AssemblyStack,
+    /// The bootstrap through which its files are published.
+    pub bootstrap: Bootstrap,
 }
 
 impl TemplateFile {
     /// A key that identifies the template's bytes.
     pub fn id(&self) -> Sha256 {
-        Sha256::of_json(&(self.sha256, &self.path))
+        Sha256::of_json(&(self.sha256, &self.at))
+    }
+
+    /// What reading it needs, for this stack.
+    pub fn grant<'a>(&'a self, stack: &'a str) -> Resource<'a> {
+        match &self.at {
+            TemplateAt::Whole | TemplateAt::File(_) => Resource::Stack(stack),
+            TemplateAt::Assembly(it) => {
+                Resource::StackWithBootstrap(stack, &it.bootstrap.qualifier)
+            }
+        }
     }
 }
 
+/// The output that stands for all exports of a stack: it is known once the stack serves, or does not change. No
+/// template can have an output of this name.
+pub const EXPORTS: &str = "*";
+
 impl DesiredStack {
+    /// Whether it waits for outputs or exports of other components.
+    pub fn waits_for_others(&self) -> bool {
+        !self.deferred.is_empty() || !self.imports.is_empty()
+    }
+
+    /// The settings for the stack, if it exists: without the owner's tags for an adopted one, which has none.
+    pub fn settings_on(&self, stack: Option<&Stack>) -> Settings {
+        let mut settings = self.settings.clone();
+        if stack.is_some_and(|stack| !is_marked(&stack.tags)) {
+            settings.tags.retain(|key, _| !is_mark(key));
+        }
+        settings
+    }
+
     /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
@@ -67,6 +130,7 @@ impl DesiredStack {
         let known = take_known(&mut resolved.deferred, outputs);
         let known = known.map(|(name, value)| (name, ParameterValue::Value(value)));
         resolved.settings.parameters.extend(known);
+        resolved.imports.retain(|it| outputs.get(it).is_none());
         resolved
     }
 }
@@ -83,7 +147,16 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
     {
         found.push(refused);
     }
+    let may_adopt = match (&stack_name, &role) {
+        (Some(name), Some(role)) => scope.permissions.can_adopt_stack(name, role),
+        _ => false,
+    };
     let source = found.keep(source(stack, scope));
+    if let (Some(name), Some(source)) = (&stack_name, &source)
+        && let Err(refused) = scope.granted("cdk.qualifier", source.grant(name))
+    {
+        found.push(refused);
+    }
     let parameters = over.map(|over| &over.parameters);
     let parameters = scope.merged("parameters", &stack.parameters, parameters, found);
     let deferred = parameters.as_ref().map(deferred).unwrap_or_default();
@@ -127,9 +200,11 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
             notifications: notifications?,
         },
         deferred,
+        imports: scope.needs.iter().map(|it| exports(it)).collect(),
         allow: stack.allow.clone(),
         resources_to_skip: stack.rollback.resources_to_skip.clone(),
         imports_existing: stack.import_existing_resources,
+        adoption: scope.adoption(may_adopt),
     })
 }
 
@@ -152,22 +227,184 @@ fn source(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateFile, Invalid> {
     let problem = artifact_problem(stack, artifact.pinned.archive.is_some(), None);
     let artifact = scope.within("artifact", artifact, problem)?;
     let size = artifact.pinned.size.unsigned_abs();
-    if stack.template.is_none() && size > limits::TEMPLATE {
+    let at = template_at(stack, scope)?;
+    if at == TemplateAt::Whole && size > limits::TEMPLATE {
         return Err(scope.invalid("artifact", too_large(size)));
     }
     let mut artifacts = scope.template_artifacts.iter();
     let job = artifacts.find(|one| one.name == stack.artifact);
     let job = job.map_or_else(String::new, |it| format!(" of job {}", it.job.name));
-    let path = stack.template.as_deref();
-    let file = path.map_or_else(String::new, |path| format!("{path} in "));
+    let file = match &at {
+        TemplateAt::Whole => String::new(),
+        TemplateAt::File(path) => format!("{path} in "),
+        TemplateAt::Assembly(it) => format!("stack {} of {} in ", it.stack.name, it.assembly),
+    };
     let field = format!("spec.components[{}].{}", scope.component.name, scope.field);
     Ok(TemplateFile {
         location: artifact.pinned.location.clone(),
         sha256: artifact.sha256,
         size,
-        path: path.map(str::to_owned),
+        at,
         origin: format!("{file}artifact {}{job} for {field}", stack.artifact),
     })
+}
+
+fn template_at(stack: &Spec, scope: &Scope<'_>) -> Result<TemplateAt, Invalid> {
+    let Some(cdk) = &stack.cdk else {
+        let path = stack.template.clone();
+        return Ok(path.map_or(TemplateAt::Whole, TemplateAt::File));
+    };
+    let name = scope.expand("cdk.stack", &cdk.stack)?;
+    let artifact = scope.artifact(&stack.artifact)?;
+    let found = stack_in(cdk, &name, artifact.pinned);
+    let found = found.map_err(|why| scope.invalid("cdk.stack", why))?;
+    let bootstrap = Bootstrap {
+        account_id: scope.target.account_id.clone(),
+        region: scope.target.region.clone(),
+        qualifier: cdk.qualifier.clone(),
+    };
+    let found = scope.within("cdk.stack", found, bootstrap.refusal(found))?;
+    Ok(TemplateAt::Assembly(Box::new(StackInAssembly {
+        assembly: folder(cdk).to_owned(),
+        stack: found.clone(),
+        bootstrap,
+    })))
+}
+
+/// The folder of the assembly, without a slash at its end; empty for the archive itself.
+pub fn folder(cdk: &Cdk) -> &str {
+    match cdk.assembly.trim_start_matches("./").trim_end_matches('/') {
+        "." => "",
+        folder => folder,
+    }
+}
+
+/// The stack with this name in the assembly.
+fn stack_in<'a>(
+    cdk: &Cdk,
+    name: &str,
+    artifact: &'a PinnedArtifact,
+) -> Result<&'a AssemblyStack, String> {
+    select(&assembly_of(cdk, artifact)?.stacks, name)
+}
+
+fn assembly_of<'a>(cdk: &Cdk, artifact: &'a PinnedArtifact) -> Result<&'a CloudAssembly, String> {
+    let folder = folder(cdk);
+    let mut assemblies = artifact.assemblies.iter();
+    let found = assemblies.find(|it| it.folder == folder);
+    found.ok_or_else(|| format!("the Release was made without the assembly {folder}"))
+}
+
+/// What stands for the name that the app gives the stack, in the name of a stack.
+const STACK_NAME: &str = "$(stack.name)";
+
+/// The components for the stacks of an assembly that the component's `cdk.stack` names, which may be a pattern.
+pub fn expand(
+    component: &Component,
+    stack: &Spec,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> Result<Vec<Component>, (&'static str, String)> {
+    let at = "cdk.stack";
+    let itself = || Ok(vec![component.clone()]);
+    let Some(cdk) = &stack.cdk else {
+        return itself();
+    };
+    let Some(artifact) = artifacts.iter().find(|it| it.name == stack.artifact) else {
+        return itself();
+    };
+    let name = variables.expand(&cdk.stack);
+    let name = name.map_err(|error| (at, error.to_string()))?;
+    let one = |found: &AssemblyStack, name: String| {
+        let spec = Spec {
+            stack_name: stack.stack_name.replace(STACK_NAME, &found.stack_name),
+            cdk: Some(Cdk {
+                stack: found.name.clone(),
+                ..cdk.clone()
+            }),
+            ..stack.clone()
+        };
+        Component {
+            name,
+            cloud_formation: Some(spec),
+            ..component.clone()
+        }
+    };
+    if !name.contains('*') {
+        // A stack that is not there is reported where the desired state is made.
+        return match stack_in(cdk, &name, artifact) {
+            Ok(found) => Ok(vec![one(found, component.name.clone())]),
+            Err(_) => itself(),
+        };
+    }
+    let assembly = assembly_of(cdk, artifact).map_err(|why| (at, why))?;
+    let found = assembly.stacks.iter().filter(|it| matches(&name, &it.name));
+    let all: Vec<Component> = found
+        .map(|found| one(found, component_name(&component.name, &found.name)))
+        .collect();
+    if all.is_empty() {
+        let none = select(&assembly.stacks, &name).err().unwrap_or_default();
+        return Err((at, none));
+    }
+    Ok(all)
+}
+
+/// The most characters of a component's name.
+const COMPONENT_NAME: usize = 63;
+
+/// The name of the component for a stack of a pattern.
+fn component_name(component: &str, stack: &str) -> String {
+    let plain = |c: char| {
+        let is_plain = c.is_ascii_alphanumeric();
+        if is_plain {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    let stack: String = stack.chars().map(plain).collect();
+    let name = format!("{component}-{}", stack.trim_matches('-'));
+    if name.len() <= COMPONENT_NAME {
+        return name;
+    }
+    let digest = Sha256::of(name.as_bytes()).short();
+    let kept = &name[..COMPONENT_NAME - digest.len() - 1];
+    format!("{kept}-{digest}")
+}
+
+/// Whether `one` is a stack that depends on the stack `other` in their common assembly.
+pub fn needs(
+    one: &Spec,
+    other: &Spec,
+    artifacts: &[PinnedArtifact],
+    variables: &Variables,
+) -> bool {
+    let (Some(cdk), Some(of_other)) = (&one.cdk, &other.cdk) else {
+        return false;
+    };
+    if one.artifact != other.artifact || folder(cdk) != folder(of_other) {
+        return false;
+    }
+    let mut artifacts = artifacts.iter();
+    let Some(artifact) = artifacts.find(|it| it.name == one.artifact) else {
+        return false;
+    };
+    let found = |cdk: &Cdk| {
+        let name = variables.expand(&cdk.stack).ok()?;
+        stack_in(cdk, &name, artifact).ok()
+    };
+    match (found(cdk), found(of_other)) {
+        (Some(one), Some(other)) => one.depends_on.contains(&other.name),
+        _ => false,
+    }
+}
+
+/// The exports of the stack of this component.
+fn exports(component: &str) -> OutputRef {
+    OutputRef {
+        component: component.to_owned(),
+        output: EXPORTS.to_owned(),
+    }
 }
 
 /// The message for a template that is too large.
@@ -180,16 +417,21 @@ pub fn too_large(size: u64) -> String {
 
 /// Why the artifact is unsuitable. `problem` says why it is not a valid archive.
 pub fn artifact_problem(stack: &Spec, is_archive: bool, problem: Option<&str>) -> Option<String> {
-    match (&stack.template, is_archive) {
+    let (field, path) = match (&stack.template, &stack.cdk) {
+        (_, Some(cdk)) => ("cdk", Some(&cdk.assembly)),
+        (path, None) => ("template", path.as_ref()),
+    };
+    match (path, is_archive) {
         (Some(path), false) => {
             let why = problem.unwrap_or("it is not a zip archive");
             Some(format!(
-                "{path} can't be found in it: {why}; omit template if the artifact is the template itself"
+                "{path} can't be found in it: {why}; omit {field} if the artifact is the template itself"
             ))
         }
-        (None, true) => {
-            Some("it is a zip archive: set template to the path of the template in it".to_owned())
-        }
+        (None, true) => Some(
+            "it is a zip archive: set template to the path of the template in it, or cdk to a stack of the assembly in it"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

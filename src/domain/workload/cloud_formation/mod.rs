@@ -8,6 +8,7 @@
 //! - A stack is changed or deleted only if its tags name this Deployment as the owner.
 
 mod action;
+mod assembly;
 mod begin;
 mod changes;
 mod deletion;
@@ -41,26 +42,27 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, CloudFormation as Spec, Component, ComponentStatus, Difference, Intent,
-        InventoryItem, Proposal, ReleaseRef, Restored, RunStatus, TargetSpec,
+        InventoryItem, PinnedArtifact, Proposal, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
-        substitution::{OutputRef, Outputs, Template},
+        substitution::{OutputRef, Outputs, Template, Variables},
     },
 };
 
 pub use self::{
     action::{Action, ChangeSetToCreate, Reply, TemplateText},
-    desired::{DesiredStack, TemplateFile, too_large},
+    assembly::{AssetForm, Bootstrap, FileAsset, Manifest, file_assets},
+    desired::{DesiredStack, StackInAssembly, TemplateAt, TemplateFile, too_large},
     digests::TemplateDigests,
     observed::{Found, FoundWhat, Observed, Read, Source, What},
     packaging::{Form, LocalPath, Location, Packaging, resolve},
     snapshot::{FormerStack, StackSnapshot},
     stack::{
         ASSETS_PREFIX, ChangeSet, DeclaredParameter, FILES_PREFIX, NewChangeSet, ParameterValue,
-        PropertyChange, ResourceChange, Settings, Stack, StackEvent, StackResource,
+        PropertyChange, RECORDS_PREFIX, ResourceChange, Settings, Stack, StackEvent, StackResource,
         TEMPLATES_PREFIX, TemplateSource, TemplateSummary,
     },
     url::object_url,
@@ -91,6 +93,28 @@ impl Kind for CloudFormation {
         &spec.artifact
     }
 
+    fn assembly(spec: &Spec) -> Option<&str> {
+        spec.cdk.as_ref().map(desired::folder)
+    }
+
+    fn expand(
+        component: &Component,
+        spec: &Spec,
+        artifacts: &[PinnedArtifact],
+        variables: &Variables,
+    ) -> Result<Vec<Component>, (&'static str, String)> {
+        desired::expand(component, spec, artifacts, variables)
+    }
+
+    fn needs(
+        one: &Spec,
+        other: &Spec,
+        artifacts: &[PinnedArtifact],
+        variables: &Variables,
+    ) -> bool {
+        desired::needs(one, other, artifacts, variables)
+    }
+
     fn artifact_problem(
         spec: &Spec,
         archive: Option<&ArchiveSummary>,
@@ -116,10 +140,8 @@ impl Kind for CloudFormation {
     }
 
     fn needed_outputs(want: &DesiredStack) -> Vec<&OutputRef> {
-        want.deferred
-            .values()
-            .flat_map(Template::references)
-            .collect()
+        let of_parameters = want.deferred.values().flat_map(Template::references);
+        of_parameters.chain(&want.imports).collect()
     }
 
     fn resolve(want: &DesiredStack, outputs: &Outputs) -> DesiredStack {
@@ -132,8 +154,12 @@ impl Kind for CloudFormation {
         same.then(|| ("stackName", format!("stack {name} is also that")))
     }
 
-    fn refused(_: &DesiredStack, _: &PreflightContext<'_>) -> Option<(&'static str, String)> {
-        None
+    fn refused(
+        want: &DesiredStack,
+        context: &PreflightContext<'_>,
+    ) -> Option<(&'static str, String)> {
+        let refusal = context.adoption_refusal(&want.adoption, "stack", &want.stack_name);
+        refusal.map(|why| ("stackName", why))
     }
 
     fn first_reads(want: &DesiredStack, _gradual: bool, view: ViewOf<'_, Self>) -> Vec<Read> {
@@ -190,8 +216,8 @@ impl Kind for CloudFormation {
         begin::status(want, view)
     }
 
-    fn inventory_item(want: &DesiredStack, _: ViewOf<'_, Self>) -> InventoryItem {
-        begin::inventory_item(want)
+    fn inventory_item(want: &DesiredStack, view: ViewOf<'_, Self>) -> InventoryItem {
+        begin::inventory_item(want, view)
     }
 
     fn intents(_: &DesiredStack, _: &ReleaseRef, _: ViewOf<'_, Self>) -> Vec<Intent> {
@@ -239,9 +265,13 @@ impl Kind for CloudFormation {
         view: ViewOf<'_, Self>,
     ) -> BTreeMap<String, String> {
         let stack = view.observed.stack(&want.stack_name).flatten();
-        let mut outputs = stack.map_or_else(BTreeMap::new, |stack| stack.outputs.clone());
-        outputs.retain(|name, _| names.contains(name));
-        outputs
+        let Some(stack) = stack else {
+            return BTreeMap::new();
+        };
+        let exports = stack.change_set.as_ref().unwrap_or(&stack.id);
+        let exports = (desired::EXPORTS.to_owned(), exports.clone());
+        let outputs = stack.outputs.clone().into_iter().chain([exports]);
+        outputs.filter(|(name, _)| names.contains(name)).collect()
     }
 
     fn restores(then: &StackSnapshot) -> String {
@@ -250,7 +280,7 @@ impl Kind for CloudFormation {
 
     fn was_unmanaged(then: &StackSnapshot, owner: &Owner) -> bool {
         let before = then.before.as_ref();
-        before.is_none_or(|before| owner.refusal(&before.settings.tags).is_some())
+        before.is_none_or(|before| owner.refusal(before.ownership()).is_some())
     }
 
     fn restore(
@@ -298,7 +328,14 @@ impl Kind for CloudFormation {
     }
 
     fn read_grant(read: &Read) -> Resource<'_> {
-        Resource::Stack(&read.stack)
+        match &read.what {
+            What::Source(file) => file.grant(&read.stack),
+            What::Stack
+            | What::Template(_)
+            | What::ChangeSet(_)
+            | What::Events { .. }
+            | What::Resources(_) => Resource::Stack(&read.stack),
+        }
     }
 
     fn action_grants<'a>(action: &'a Action, resource: &'a str) -> Vec<Resource<'a>> {

@@ -8,6 +8,7 @@ use crate::{
     api::v1alpha1::{PlannedChange, ReleaseRef},
     domain::{
         digest::Sha256,
+        ownership::Claim,
         workload::change::{Part, change},
     },
 };
@@ -24,34 +25,42 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
             template,
             &stack.parameters,
             &stack.tags,
+            &stack.record,
             &stack.role,
         )
     });
     let live = Sha256::of_json(&live);
     let wanted = digest(want, view);
-    if !want.deferred.is_empty() {
-        let changes = deferred(want, stack.is_some());
+    let adopted = stack.filter(|stack| view.owner.claim(stack.ownership()) == Claim::Unowned);
+    let adoption = adopted.map(|_| change(component, "Adopt", name, None, (None, None)));
+    if want.waits_for_others() {
+        let deferred = deferred(want, stack.is_some());
+        let changes = adoption.into_iter().chain(deferred).collect();
         let verb = if stack.is_some() { "update" } else { "create" };
         return Part {
-            summary: format!("{component}: will {verb} stack {name} once outputs are known"),
+            summary: format!(
+                "{component}: will {verb} stack {name} once outputs of other components are known"
+            ),
             changes,
             wanted,
             live,
         };
     }
     let found = changes_of(want, release, view).unwrap_or_default();
-    let mut changes = changes::planned(want, &found);
-    let planned = view
+    let planned = changes::planned(want, &found);
+    let mut changes: Vec<_> = adoption.into_iter().chain(planned).collect();
+    let computed = view
         .status
         .proposal(component, release)
         .and_then(|it| it.planned.clone());
-    let is_executed = planned.as_deref().is_some_and(|it| it != changes::NONE);
+    let is_executed = computed.as_deref().is_some_and(|it| it != changes::NONE);
     if found.is_empty() && is_executed {
         let outputs = change(component, "Update", name, Some("outputs"), (None, None));
         changes.push(outputs);
     }
     let summary = match (found.as_slice(), stack) {
         ([], Some(_)) if is_executed => format!("{component}: will change outputs of stack {name}"),
+        ([], Some(_)) if adopted.is_some() => format!("{component}: will adopt stack {name}"),
         ([], Some(_)) => format!("{component}: no change"),
         (found, Some(_)) => format!("{component}: will {}", changes::counted(found)),
         (found, None) => format!(
@@ -62,24 +71,28 @@ pub fn plan(want: &DesiredStack, release: &ReleaseRef, view: View<'_>) -> Part {
     Part {
         summary,
         changes,
-        wanted: Sha256::of_json(&(wanted, planned)),
+        wanted: Sha256::of_json(&(wanted, computed)),
         live,
     }
 }
 
-/// What is known of the changes while a parameter needs an output of another component.
+/// What is known of the changes while the stack waits for outputs or exports of other components.
 fn deferred(want: &DesiredStack, exists: bool) -> Vec<PlannedChange> {
     let action = if exists { "Update" } else { "Create" };
-    let parameters = want.deferred.iter().map(|(name, template)| {
-        let field = format!("parameters.{name}");
-        let values = (None, Some(template.to_string()));
+    let of = |field: &str, value: String| {
+        let values = (None, Some(value));
         change(
             &want.component,
             action,
             &want.stack_name,
-            Some(&field),
+            Some(field),
             values,
         )
-    });
-    parameters.collect()
+    };
+    let parameters = want.deferred.iter();
+    let parameters =
+        parameters.map(|(name, template)| of(&format!("parameters.{name}"), template.to_string()));
+    let imports = want.imports.iter();
+    let imports = imports.map(|it| of("imports", format!("exports of component {}", it.component)));
+    parameters.chain(imports).collect()
 }

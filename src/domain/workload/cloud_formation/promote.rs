@@ -14,7 +14,10 @@ use super::{
     view::{Next, View},
     waits,
 };
-use crate::api::v1alpha1::{Intent, Proposal};
+use crate::{
+    api::v1alpha1::{Intent, Proposal},
+    domain::ownership::{Adoption, Claim},
+};
 
 /// The change set that the run executes, unless there is nothing to change.
 fn to_execute<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a Proposal> {
@@ -22,25 +25,32 @@ fn to_execute<'a>(want: &DesiredStack, view: View<'a>) -> Option<&'a Proposal> {
     (!changes_nothing(proposal)).then_some(proposal)
 }
 
-/// The execution of the change set, for the journal.
+/// The adoption, if it may come to one, and the execution of the change set, for the journal.
 pub fn intents(want: &DesiredStack, view: View<'_>) -> Vec<Intent> {
-    let intent = |proposal: &Proposal| Intent {
+    let intent = |operation: &str, result: Option<String>| Intent {
         component: want.component.clone(),
-        operation: "ExecuteChangeSet".to_owned(),
+        operation: operation.to_owned(),
         resource: want.stack_name.clone(),
-        result: Some(proposal.name.clone()),
+        result,
     };
-    to_execute(want, view).map(intent).into_iter().collect()
+    let adoption = (want.adoption != Adoption::NotAsked).then(|| intent("PutObject", None));
+    let execution = to_execute(want, view);
+    let execution = execution.map(|it| intent("ExecuteChangeSet", Some(it.name.clone())));
+    adoption.into_iter().chain(execution).collect()
 }
 
 /// The next read or action until the stack has what the change set gives it.
 pub fn promote(want: &DesiredStack, view: View<'_>) -> Next {
     let (name, observed) = (&want.stack_name, view.observed);
-    let Some(proposal) = to_execute(want, view) else {
+    let proposal = to_execute(want, view);
+    if proposal.is_none() && want.adoption == Adoption::NotAsked {
         return Next::Ready;
-    };
+    }
     let Some(found) = observed.stack(name) else {
         return Next::Read(read(name, What::Stack));
+    };
+    let Some(proposal) = proposal else {
+        return adopt(want, existing(found), view).unwrap_or(Next::Ready);
     };
     let executed =
         existing(found).filter(|stack| is_of(stack.change_set.as_deref(), &proposal.name));
@@ -49,6 +59,9 @@ pub fn promote(want: &DesiredStack, view: View<'_>) -> Next {
     }
     if let Some(stack) = found.filter(|stack| state(&stack.status) == State::Working) {
         return Next::Wait(waits::for_other(name, stack));
+    }
+    if let Some(first) = adopt(want, existing(found), view) {
+        return first;
     }
     let Some(change_set) = observed.change_set(name, &proposal.name) else {
         return Next::Read(read(name, What::ChangeSet(proposal.name.clone())));
@@ -60,6 +73,19 @@ pub fn promote(want: &DesiredStack, view: View<'_>) -> Next {
             proposal.name
         )),
     }
+}
+
+/// The adoption of an unmanaged stack, before its first change; `None` if it is this Deployment's, or absent.
+fn adopt(want: &DesiredStack, stack: Option<&Stack>, view: View<'_>) -> Option<Next> {
+    let stack = stack.filter(|stack| view.owner.claim(stack.ownership()) != Claim::Ours)?;
+    let obstacle = view.owner.obstacle(stack.ownership(), &want.adoption);
+    Some(match obstacle {
+        Some(why) => Next::Fail(format!("stack {} was not changed: {why}", want.stack_name)),
+        None => Next::Act(Action::Adopt {
+            key: stack.record_key(),
+            owner: view.owner.tags(),
+        }),
+    })
 }
 
 /// Executes the change set if it still has the planned changes.

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Proposal, ReleaseRef},
-    domain::{digest::Sha256, ownership::Owner},
+    domain::{
+        digest::Sha256,
+        ownership::{Claim, Owner},
+    },
 };
 
 /// The change set that the plan needs: the one on record with what is known of it now, or a new one with this
@@ -30,7 +33,7 @@ pub fn proposal(
 ) -> Option<Proposal> {
     let observed = view.observed;
     let name = &want.stack_name;
-    if !want.deferred.is_empty() || !live_reads(name, observed).is_empty() {
+    if want.waits_for_others() || !live_reads(name, observed).is_empty() {
         return None;
     }
     if unchanged(want, left(want, view), view).is_some() {
@@ -95,7 +98,7 @@ fn inputs(want: &DesiredStack, stack: Option<&Stack>, observed: &Observed) -> Op
     let now = now.map(|now| now.exact);
     let inputs = (
         template.exact,
-        &want.settings,
+        &want.settings_on(stack),
         want.imports_existing,
         live,
         now,
@@ -225,7 +228,7 @@ fn create(
         creates: stack.is_none(),
         systems_manager_parameters: systems_manager_parameters(want, stack, observed),
         template: TemplateText::Exact(template.exact),
-        settings: want.settings.clone(),
+        settings: want.settings_on(stack),
         imports_existing: want.imports_existing,
     }
 }
@@ -264,7 +267,7 @@ pub fn withdraw(proposal: &Proposal, owner: &Owner, observed: &Observed) -> Next
     };
     let is_review = stack.is_some_and(|stack| state(&stack.status) == State::Review);
     if let Some(stack) = stack.filter(|_| !is_review)
-        && owner.refusal(&stack.tags).is_some()
+        && matches!(owner.claim(stack.ownership()), Claim::Others(_))
     {
         return Next::Ready;
     }

@@ -13,7 +13,7 @@
 
 use super::{
     action::Action,
-    begin::{foreign, read},
+    begin::read,
     deletion::{delete_stack, events},
     desired::DesiredStack,
     observed::{Observed, What},
@@ -45,8 +45,10 @@ pub fn repair(
         token: format!("{}-continue-{}", proposal.name, view.run.attempt),
     };
     match state(&stack.status) {
-        State::CreationRolledBack | State::RollbackFailed if foreign(stack, view).is_some() => {
-            foreign(stack, view).map(refused)
+        State::CreationRolledBack | State::RollbackFailed
+            if view.owner.refusal(stack.ownership()).is_some() =>
+        {
+            view.owner.refusal(stack.ownership()).map(refused)
         }
         State::CreationRolledBack => {
             let Some(resources) = observed.resources(name) else {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::{
     action::{Action, ChangeSetToCreate, TemplateText},
-    begin::{CHANGE_SET_PREFIX, differing, foreign, live_reads, read},
+    begin::{CHANGE_SET_PREFIX, differing, live_reads, read},
     changes::{self, Incomplete},
     deletion::{delete_stack, events},
     observed::{Observed, What},
@@ -32,8 +32,29 @@ use crate::{
     domain::{digest::Sha256, ownership::Owner, workload::change::difference},
 };
 
-/// The next read or action to restore the snapshot.
+/// The next read or action to restore the snapshot. The run may have adopted the stack: then its adoption ends last.
 pub fn restore(component: &str, then: &StackSnapshot, journal: &RunStatus, view: View<'_>) -> Next {
+    let next = restore_stack(component, then, journal, view);
+    let stack = existing(view.observed.stack(&then.stack_name).flatten());
+    let is_adopted = stack
+        .filter(|stack| stack.record.is_some() && view.owner.refusal(stack.ownership()).is_none());
+    let was_ours = |before: &FormerStack| view.owner.refusal(before.ownership()).is_none();
+    match (is_adopted, &then.before) {
+        (Some(stack), Some(before)) if next == Next::Ready && !was_ours(before) => {
+            Next::Act(Action::Disown {
+                key: stack.record_key(),
+            })
+        }
+        _ => next,
+    }
+}
+
+fn restore_stack(
+    component: &str,
+    then: &StackSnapshot,
+    journal: &RunStatus,
+    view: View<'_>,
+) -> Next {
     let (name, observed) = (&then.stack_name, view.observed);
     let Some(found) = observed.stack(name) else {
         return Next::Read(read(name, What::Stack));
@@ -152,7 +173,7 @@ fn continue_rollback(
     let name = &then.stack_name;
     // A person may remove the cause before the deadline.
     let blocked = |why: String| Next::Stuck(format!("stack {name} can't be restored: {why}"));
-    if let Some(why) = foreign(stack, view) {
+    if let Some(why) = view.owner.refusal(stack.ownership()) {
         return blocked(why);
     }
     let rollback = Rollback {

@@ -1,5 +1,7 @@
 //! The state of a stack before a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{digests::TemplateDigests, stack::Settings};
@@ -30,4 +32,14 @@ pub struct FormerStack {
     pub template: TemplateDigests,
     /// Its other settings. A parameter whose value AWS does not show keeps the value that it has.
     pub settings: Settings,
+    /// The owner's tags in the record of an adopted stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<BTreeMap<String, String>>,
+}
+
+impl FormerStack {
+    /// The tags that named the owner.
+    pub fn ownership(&self) -> &BTreeMap<String, String> {
+        self.record.as_ref().unwrap_or(&self.settings.tags)
+    }
 }

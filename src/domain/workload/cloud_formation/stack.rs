@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::grants::stack_name;
+
 /// A stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
@@ -41,6 +43,22 @@ pub struct Stack {
     pub is_protected: bool,
     /// ARN of the stack that it is nested in.
     pub parent: Option<String>,
+    /// The owner's tags in the record of an adopted stack. The stack itself does not get them, because CloudFormation
+    /// would set them on all of its resources.
+    pub record: Option<BTreeMap<String, String>>,
+}
+
+impl Stack {
+    /// The tags that name the owner: those of the stack, or those in its record.
+    pub fn ownership(&self) -> &BTreeMap<String, String> {
+        self.record.as_ref().unwrap_or(&self.tags)
+    }
+
+    /// The key of its record in the artifact bucket. A later stack of the same name has another one.
+    pub fn record_key(&self) -> String {
+        let (name, id) = (stack_name(&self.id), self.id.rsplit('/').next());
+        format!("{RECORDS_PREFIX}/{name}/{}.json", id.unwrap_or_default())
+    }
 }
 
 /// The settings of a stack besides its template.
@@ -79,6 +97,9 @@ pub const ASSETS_PREFIX: &str = "packages/assets";
 /// The folder of artifact buckets with other files that templates refer to, named by digests. CloudFormation reads some
 /// of them with the permissions of Sluice, as it reads templates.
 pub const FILES_PREFIX: &str = "templates/files";
+
+/// The folder of artifact buckets with the records of adopted stacks.
+pub const RECORDS_PREFIX: &str = "owners/stacks";
 
 /// Where CloudFormation gets a template.
 #[derive(Clone, Debug, PartialEq, Eq)]

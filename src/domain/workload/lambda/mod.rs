@@ -29,14 +29,14 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        Lambda as Spec, PublishedVersion, ReleaseRef, Restored, RunStatus, StageTarget, TargetSpec,
+        Lambda as Spec, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         archive,
         check::{Moment, ServedVersions},
         grants::Resource,
         invalid::Problems,
-        ownership::{Adoption, Owner},
+        ownership::Owner,
         substitution::{OutputRef, Outputs, Template},
     },
 };
@@ -127,22 +127,8 @@ impl Kind for Lambda {
         want: &DesiredFunction,
         context: &PreflightContext<'_>,
     ) -> Option<(&'static str, String)> {
-        let Adoption::NotGranted { account } = &want.adoption else {
-            return None;
-        };
-        let StageTarget {
-            account: at,
-            region,
-        } = context.target;
-        let name = &want.function_name;
-        let known = (at.clone(), region.clone(), name.clone());
-        (!context.owned.contains(&known)).then(|| {
-            let why = format!(
-                "adopt is set, and Account {account} has no grant with mayAdopt for function {name}; ask the \
-                 platform team to set it"
-            );
-            ("functionName", why)
-        })
+        let refusal = context.adoption_refusal(&want.adoption, "function", &want.function_name);
+        refusal.map(|why| ("functionName", why))
     }
 
     fn first_reads(want: &DesiredFunction, gradual: bool, view: ViewOf<'_, Self>) -> Vec<Read> {

@@ -55,11 +55,15 @@ fn answers(scene: &Scene<'_>, output: &str, qualifier: Option<&str>, version: &s
     scene.answers("dev", function, qualifier, version);
 }
 
-/// The uploads of what templates refer to since that mark.
+/// The uploads since that mark of what the team's template refers to. All tests share the bucket.
 fn uploads(scene: &Scene<'_>, mark: usize) -> Calls {
+    let template = template(scene, "dev");
     let calls = scene.environment.lab.aws.calls_since(mark);
     let calls = calls.of_service("s3").writes();
-    calls.only(|call| call.resource.contains("packages/assets/"))
+    calls.only(|call| {
+        let name = call.resource.rsplit('/').next().unwrap_or_default();
+        call.resource.contains("packages/assets/") && template.contains(name)
+    })
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn parameter_gets_the_output_of_a_function_that_serves() {
     assert!(moved < changed, "{moved:?} {changed:?}");
     assert!(moved.is_some());
     let plan = scene.target("dev").status.unwrap().plan.unwrap();
-    let text = "will update stack lab-stk-levels once outputs are known";
+    let text = "will update stack lab-stk-levels once outputs of other components are known";
     assert!(plan.summary.contains(text), "{}", plan.summary);
 }
 

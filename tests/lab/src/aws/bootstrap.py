@@ -17,6 +17,8 @@ DEPLOYER = "sluice-deployer"
 EXECUTION = "lambda-exec"
 STACKS = "cfn-exec"
 USER = "sluice"
+# As `cdk bootstrap` has it unless it gets another.
+QUALIFIER = "hnb659fds"
 
 
 def client(service, account, region="us-east-1"):
@@ -106,6 +108,45 @@ def create_bucket(s3, name, region):
     return name
 
 
+def cdk_name(what, account, region):
+    return f"cdk-{QUALIFIER}-{what}-{account}-{region}"
+
+
+def make_cdk_bootstrap(iam, account, region):
+    """What of `cdk bootstrap` (bootstrap-template.yaml of aws-cdk 2.1148.1) publishing files needs."""
+    s3 = client("s3", account, region)
+    bucket = create_bucket(s3, cdk_name("assets", account, region), region)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": account},
+        "Action": "sts:AssumeRole",
+        "Condition": {"Null": {"sts:ExternalId": "true"}},
+    }
+    actions = [
+        "s3:GetObject*",
+        "s3:GetBucket*",
+        "s3:GetEncryptionConfiguration",
+        "s3:List*",
+        "s3:DeleteObject*",
+        "s3:PutObject*",
+        "s3:Abort*",
+    ]
+    rights = policy(allow(actions, [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]))
+    make_role(iam, account, cdk_name("file-publishing-role", account, region), trust, rights)
+    client("ssm", account, region).put_parameter(
+        Name=f"/cdk-bootstrap/{QUALIFIER}/version", Type="String", Value="32"
+    )
+
+
+def cdk_rights(account):
+    """What publishing the files of CDK stacks takes, and checking the version of the bootstrap."""
+    return [
+        allow(["sts:AssumeRole"], arn(account, f"role/cdk-*-file-publishing-role-{account}-*")),
+        allow(["ssm:GetParameters"], f"arn:aws:ssm:*:{account}:parameter/cdk-bootstrap/*"),
+    ]
+
+
 def make_site(account, region):
     return create_bucket(client("s3", account, region), site_name(account, region), region)
 
@@ -188,9 +229,14 @@ def stack_role_policy(account):
         allow(["iam:*"], [arn(account, "role/lab-*")]),
         allow(["cloudformation:*"], [stack_arns(account)]),
         passed(account, EXECUTION, "lambda.amazonaws.com"),
+        passed(account, "lab-*", "lambda.amazonaws.com"),
         allow(
             ["s3:GetObject", "s3:GetObjectVersion"],
-            [f"arn:aws:s3:::{bucket_name(account, region)}/*" for region in ASK["regions"]],
+            [
+                f"arn:aws:s3:::{bucket}/*"
+                for region in ASK["regions"]
+                for bucket in (bucket_name(account, region), cdk_name("assets", account, region))
+            ],
         ),
     )
 
@@ -206,6 +252,7 @@ def deployer_policy(account):
         *bucket_rights(account),
         *site_rights(account),
         *stack_rights(account),
+        *cdk_rights(account),
     )
 
 
@@ -237,7 +284,9 @@ def make_web_identity_role(iam, account):
 def make_hub_user():
     iam = client("iam", HUB)
     iam.create_user(UserName=USER)
-    roles = [arn(account["id"], f"role/{DEPLOYER}") for account in ASK["accounts"]]
+    # `sluice` is the role that the templates of docs/aws make.
+    names = (DEPLOYER, "sluice")
+    roles = [arn(account["id"], f"role/{name}") for account in ASK["accounts"] for name in names]
     iam.put_user_policy(
         UserName=USER,
         PolicyName=USER,
@@ -282,6 +331,8 @@ def make_account(name, account):
         },
         stack_role_policy(account),
     )
+    for region in ASK["regions"]:
+        make_cdk_bootstrap(iam, account, region)
     return {
         "name": name,
         "id": account,

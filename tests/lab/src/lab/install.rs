@@ -122,6 +122,7 @@ fn account(info: &AccountInfo, endpoint: &str) -> Value {
             "grants": [{
                 "namespaceSelector": {}, "functions": ["*"], "roles": ["*"], "buckets": ["*"],
                 "stacks": ["lab-*"], "stackRoles": ["cfn-exec"],
+                "cdkQualifiers": ["hnb659fds"],
             }],
         },
     })

@@ -75,6 +75,7 @@ fn stack_keeps_what_aws_reports() {
         is_protected: true,
         parent: Some("arn:aws:cloudformation:eu-west-1:222222222222:stack/root/1".into()),
         pending: Vec::new(),
+        record: None,
     };
     assert_eq!(found, expected);
 }

@@ -26,7 +26,7 @@ fn on_stacks(stacks: &[&str], roles: &[&str], parameters: &[&str]) -> String {
         parameters: owned(parameters),
         ..Allowed::default()
     }]);
-    session_policy(Purpose::Stacks, SCOPE, &permissions)
+    session_policy(&Purpose::Stacks, SCOPE, &permissions)
 }
 
 fn stack(name: &str) -> String {
@@ -291,7 +291,7 @@ fn nested_stacks_of_granted_stacks_can_be_read() {
 
 #[test]
 fn policy_without_grants_allows_no_stack_role_or_parameter() {
-    let text = session_policy(Purpose::Stacks, SCOPE, &Permissions::default());
+    let text = session_policy(&Purpose::Stacks, SCOPE, &Permissions::default());
     for word in ["cloudformation:", "iam:", "ssm:"] {
         assert!(!text.contains(word), "{text}");
     }
@@ -356,7 +356,7 @@ proptest! {
             ..SCOPE
         };
         let grant = Allowed { stacks, stack_roles, parameters, ..Allowed::default() };
-        let text = session_policy(Purpose::Stacks, scope, &of(vec![grant]));
+        let text = session_policy(&Purpose::Stacks, scope, &of(vec![grant]));
         prop_assert!(text.len() <= MAX_CHARACTERS, "{}", text.len());
     }
 

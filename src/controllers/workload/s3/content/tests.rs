@@ -80,6 +80,9 @@ impl Store for Bucket {
         self.objects.lock().unwrap().insert(key.to_owned(), bytes);
         Ok("v1".to_owned())
     }
+    async fn create(&self, _: &str, _: Bytes) -> Result<String, CallError> {
+        unimplemented!()
+    }
     async fn upload(
         &self,
         _: &str,

@@ -1,7 +1,10 @@
 //! Stuck stacks: those from which a Release or a restore finds the way out, and those that need a person.
 
 use super::*;
-use crate::domain::{engine::tests::fake_stacks::resource, substitution::Variables};
+use crate::domain::{
+    engine::tests::fake_stacks::resource, reason::Reason, substitution::Variables,
+    workload::cloud_formation::ParameterValue,
+};
 
 /// Asserts that the Release can't be planned, and returns the reason.
 #[track_caller]
