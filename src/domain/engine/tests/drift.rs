@@ -17,7 +17,8 @@ fn check(aws: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> usi
     check_release(aws, &wanted)
 }
 
-fn check_release(aws: &mut FakeAws, wanted: &Desired) -> usize {
+/// The same for a Release.
+pub(super) fn check_release(aws: &mut FakeAws, wanted: &Desired) -> usize {
     let revision = wanted.release.revision;
     // Drift checks remember nothing of runs.
     aws.known = Known::default();
@@ -48,7 +49,8 @@ fn drifted(aws: &FakeAws) -> (String, String, String) {
     )
 }
 
-fn listed(aws: &FakeAws) -> Vec<String> {
+/// The differences.
+pub(super) fn listed(aws: &FakeAws) -> Vec<String> {
     let drift = aws.status.drift.clone().unwrap_or_default();
     let one = |it: &Difference| {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());

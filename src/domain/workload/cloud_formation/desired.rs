@@ -153,6 +153,7 @@ pub fn desire(stack: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<D
     };
     let source = found.keep(source(stack, scope));
     if let (Some(name), Some(source)) = (&stack_name, &source)
+        && matches!(source.at, TemplateAt::Assembly(_))
         && let Err(refused) = scope.granted("cdk.qualifier", source.grant(name))
     {
         found.push(refused);

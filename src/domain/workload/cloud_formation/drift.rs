@@ -32,7 +32,7 @@ pub fn drift(want: &DesiredStack, view: View<'_>) -> Vec<Difference> {
     if state(&stack.status) == State::Working {
         return Vec::new();
     }
-    let settings = differing(&want.settings, stack).into_iter();
+    let settings = differing(&want.settings_on(Some(stack)), stack).into_iter();
     let mut found: Vec<Difference> = settings
         .map(|(field, values)| of(Some(&field), values))
         .collect();

@@ -1,6 +1,9 @@
 //! Stacks that other tools created, and that a Release adopts.
 
-use super::*;
+use super::{
+    super::drift::{check_release, listed},
+    *,
+};
 use crate::api::v1alpha1::{InventoryItem, TargetStatus};
 
 /// A Release of the stack that may adopt it.
@@ -50,6 +53,16 @@ fn unmanaged_stack_is_adopted_by_a_record_and_gets_no_tags_of_the_owner() {
     let third = release(&mut aws, 4, "Queue: faster");
     assert_eq!(aws.deliver_as(third), Step::Succeeded, "{}", aws.log);
     assert_eq!(text(&aws), "Queue: faster");
+}
+
+#[test]
+fn missing_tags_of_the_owner_are_no_drift_of_an_adopted_stack() {
+    let mut aws = FakeAws::new();
+    created_by_another_tool(&mut aws);
+    let second = adopting(&mut aws, 2, "Queue: fast");
+    assert_eq!(aws.deliver_as(second.clone()), Step::Succeeded);
+    check_release(&mut aws, &second);
+    assert_eq!(listed(&aws), [""; 0]);
 }
 
 #[test]
